@@ -89,7 +89,7 @@ def split(leaves: list[Leaf], argv: Sequence[str], with_preset: bool) -> tuple[d
 def _take(leaf: Leaf | None, words: list[str], keep_words: bool) -> list[str]:
     """The words after a flag that are its value, removed from `words`: one, or for a list all up to the next flag.
 
-    A switch may stand alone. Where a command also takes bare words (`keep_words`), a switch takes only what reads as one.
+    A switch may stand alone. Where a command also takes bare words (`keep_words`), it takes only 0, 1, true, false...
     """
     limit = len(words) if leaf is not None and leaf.many else 1
     if leaf is not None and leaf.kind is bool and keep_words and words:

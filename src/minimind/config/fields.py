@@ -125,7 +125,7 @@ def leaves_of(cls: type, prefix: tuple[str, ...] = ()) -> list[Leaf]:
             own.append(_leaf(field, hints[field.name], path))
     leaves = own + grouped
     if not prefix:
-        spellings = [name for leaf in leaves for name in (leaf.name, *leaf.aliases)]
+        spellings = [name for leaf in leaves for name in {leaf.name, *leaf.aliases}]
         clashes = {name for name in spellings if spellings.count(name) > 1 or name in _RESERVED}
         assert not clashes, f"{cls.__name__}: these flag names are used twice or reserved: {sorted(clashes)}"
     return leaves

@@ -59,7 +59,8 @@ def _explanation(leaf: Leaf, default: Any) -> str:
         shown = " ".join(map(str, default))
     else:
         shown = f"{default:d}" if leaf.kind is bool else f"{default}"
-    also = f"; also --{', --'.join(leaf.aliases)}" if leaf.aliases else ""
+    aliases = [alias for alias in leaf.aliases if alias != leaf.name]
+    also = f"; also --{', --'.join(aliases)}" if aliases else ""
     return f"{leaf.help} (default {shown}{also})".strip()
 
 
