@@ -1,0 +1,1 @@
+"""The language model: configuration, parts, cache, counting, and weights on disk."""
