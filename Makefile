@@ -26,8 +26,8 @@ install: $(INSTALLED)
 $(INSTALLED):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "MiniMind needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3"; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[plots,test]'
+	$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --editable '.[plots,test]'
 	@touch $@
 
 speedrun: $(INSTALLED)
@@ -36,7 +36,7 @@ speedrun: $(INSTALLED)
 # Without a network the suite still runs after `make install`: tests that need the other programs are skipped and
 # say so. REQUIRE_ORACLES=1 makes that an error.
 $(INSTALLED_FOR_TESTS): $(INSTALLED)
-	@if $(BIN)/python -m pip install --quiet --editable '.[dev]'; then touch $@; \
+	@if $(BIN)/python -m pip install --editable '.[dev]'; then touch $@; \
 	elif [ -n "$(REQUIRE_ORACLES)" ]; then echo "the test oracles could not be installed"; exit 1; \
 	else echo "the test oracles could not be installed: comparisons with transformers, trl and peft are skipped"; fi
 
