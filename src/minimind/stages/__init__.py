@@ -1,0 +1,1 @@
+"""One page per algorithm. A page imports the floors below it and never another page."""
