@@ -1,0 +1,1 @@
+"""Generation: many prompts at once (`decode`), one conversation as a stream of text (`text`)."""
