@@ -15,10 +15,10 @@ everyone may see.
 
 import random
 
-from minimind.data.primer.skill import Draft, ask, draw_free, is_free, plain, subject, worked
+from minimind.data.primer.skill import Draft, ask, draw_free, is_free, plain, short, subject, worked
 from minimind.data.primer.wording import wording
 
-# Days of months, hours of clocks: taking one of these from a number just above it is a table, too.
+# Days of months, hours of clocks: comparing with one of these, or taking it from a number just above, is a table, too.
 CALENDAR = (12, 24, 28, 30, 31)
 
 PARITIES = {"zh": ("偶数", "奇数"), "en": ("even", "odd")}
@@ -39,6 +39,8 @@ def is_table(op: str, a: int, b: int) -> bool:
         return a < 10 and b < 10
     if op == "÷":
         return b < 10 and a < 10 * b
+    if op == "<":
+        return max(a, b) < 10 or a in CALENDAR or b in CALENDAR
     return min(a, b) < 10 or (op == "-" and b in CALENDAR and a - b <= 12)
 
 
@@ -144,12 +146,13 @@ def compare_rows(a: int, b: int) -> list[str]:
 
 def _two_numbers(rng: random.Random) -> tuple[int, int]:
     """Two different numbers of two or three digits, seldom of different length, often alike in their first digit."""
-    low, high = rng.choice(((10, 100), (100, 1000), (10, 200)))
-    a = rng.randrange(low, high)
-    b = rng.randrange(low, high)
-    if rng.random() < 0.3:
-        b = a - a % 10 + rng.randrange(10)
-    return (a, b) if a != b else (a, b + 1)
+    while True:
+        low, high = rng.choice(((10, 100), (100, 1000), (10, 200)))
+        a, b = rng.randrange(low, high), rng.randrange(low, high)
+        if rng.random() < 0.3:
+            b = a - a % 10 + rng.randrange(10)
+        if a != b and not is_table("<", a, b):
+            return a, b
 
 
 def make_comparison(rng: random.Random, language: str) -> Draft:
@@ -159,7 +162,7 @@ def make_comparison(rng: random.Random, language: str) -> Draft:
     if kind == "parity":
         a = rng.randrange(10, 1000)
         answer = PARITIES[language][a % 2]
-        return Draft((("parity", a),), ask(phrasing.format(a=a)), answer, answer)
+        return Draft((("parity", a),), ask(phrasing.format(a=a)), short(answer, language), answer)
     a, b = _two_numbers(rng)
     answer = str(max(a, b) if kind == "larger" else min(a, b))
     return Draft((pair_key("<", a, b),), ask(phrasing.format(a=a, b=b)), worked(compare_rows(a, b), answer), answer)

@@ -39,6 +39,11 @@ def worked(steps: Iterable[str], answer: str) -> str:
     return f"<think>\n{lines}\n</think>\n<answer>\n{answer}\n</answer>"
 
 
+def short(answer: str, language: str) -> str:
+    """An answer of a word or two as a reply: "Red." and "红色。"."""
+    return answer[:1].upper() + answer[1:] + {"zh": "。", "en": "."}[language]
+
+
 def is_free(keys: tuple[tuple, ...]) -> bool:
     """Whether training may show a thing with these keys."""
     return not any(held_out(*key) for key in keys)

@@ -1,9 +1,27 @@
 """The subjects of doing rather than knowing: numbers, order, letters, dates, tools, memory and reading."""
 
 from minimind.data.primer.arithmetic import ADDITION, ARITHMETIC, COMPARISON, MULTIPLICATION
+from minimind.data.primer.dates import DATES
+from minimind.data.primer.letters import LETTERS
+from minimind.data.primer.reading import READING
 from minimind.data.primer.recall import RECALL
+from minimind.data.primer.sequences import SEQUENCES
 from minimind.data.primer.sorting import SORTING
 from minimind.data.primer.subject import Subject
 from minimind.data.primer.tools import TOOL_USE
+from minimind.data.primer.word_problems import WORD_PROBLEMS
 
-SKILLS: tuple[Subject, ...] = (ADDITION, ARITHMETIC, MULTIPLICATION, COMPARISON, SORTING, TOOL_USE, RECALL)
+SKILLS: tuple[Subject, ...] = (
+    ADDITION,
+    ARITHMETIC,
+    MULTIPLICATION,
+    COMPARISON,
+    WORD_PROBLEMS,
+    SEQUENCES,
+    SORTING,
+    LETTERS,
+    DATES,
+    TOOL_USE,
+    RECALL,
+    READING,
+)
