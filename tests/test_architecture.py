@@ -43,7 +43,7 @@ FLOORS |= {
     "serve": TO_FLOOR_4,
     "web": TO_FLOOR_4,
     "plots": {"config", "runtime"},  # they read records, nothing else
-    "presets": {"config", "model", "stages"},
+    "presets": {"config", "model", "data", "train", "stages"},  # the groups of flags that a stage's are made of
 }
 EXCEPTIONS = {("minimind.infer.text", "tokenizer"), ("minimind.infer.llm", "tokenizer")}
 FREE = {"cli", "__init__", "__main__"}  # they import on use
@@ -106,7 +106,7 @@ def imports(path: Path) -> list[tuple[int, str]]:
 def arrows_up(name: str, imported: str) -> str | None:
     """Why a module of ours may not import another of ours, if it may not."""
     part, target = part_of(name), part_of(imported)
-    if part in FREE:
+    if part in FREE or imported == "minimind.__version__":
         return None
     if part not in FLOORS:
         return f"{part} has no floor in tests/test_architecture.py"

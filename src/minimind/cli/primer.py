@@ -8,8 +8,8 @@ from minimind.config import flag, parse
 @dataclass
 class Config:
     out: str = flag("dataset", "folder to write to", "out_dir")
-    records: int = flag(20_000, "records of the largest file; the others keep their proportion to it", minimum=1)
-    seed: int = flag(0, "seed of the curriculum: the same seed writes the same files", minimum=0)
+    records: int = flag(60_000, "records of the pretraining file; the others are a fixed share of it", minimum=1)
+    seed: int = flag(0, "the same seed writes the same files", minimum=0)
 
 
 def main(argv: list[str]) -> int:
@@ -18,16 +18,23 @@ def main(argv: list[str]) -> int:
         argv,
         command="minimind primer",
         description="Writes the primer, a bilingual primary school made from tables of facts and from rules, "
-        "as data files for every stage. Nothing of its exam is in them.",
-        examples="minimind primer --out dataset\nminimind primer --out dataset --records 50000 --seed 7",
+        "as data files for every stage. Nothing of its exam is in what the stages train on.",
+        examples="minimind primer --out dataset\nminimind primer --out dataset --records 200_000 --seed 7",
     )
-    from rich.progress import Progress
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from minimind.data.primer.write import write
 
-    with Progress(transient=True) as bar:
-        task = bar.add_task("writing", total=1.0)
-        files = write(config.out, config.records, config.seed, lambda share: bar.update(task, completed=share))
-    for file in files:
-        print(file)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
+    with Progress(*columns, TimeRemainingColumn(), transient=True) as bar:
+        tasks = {}
+
+        def progress(name: str, done: int, wanted: int) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=wanted)
+            bar.update(tasks[name], completed=done)
+
+        written = write(config.out, config.records, config.seed, progress)
+    for name, records in written.items():
+        print(f"{config.out}/{name}: {records:,} records")
     return 0
