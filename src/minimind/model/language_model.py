@@ -17,7 +17,7 @@ from minimind.model.init import initialise
 from minimind.model.moe import segments
 from minimind.model.norm import RMSNorm
 from minimind.model.rope import Rotary
-from minimind.ops.attend import Visibility, visibility
+from minimind.ops.attend import Visibility
 
 
 class Output(NamedTuple):
@@ -101,16 +101,16 @@ class LanguageModel(nn.Module):
         B, T = ids.shape
         if cache is None:
             self._check_length(T)
-            return visibility(T, documents=documents, attention_mask=attention_mask), T
+            return Visibility(T, documents=documents, attention_mask=attention_mask), T
         if documents is not None:
             raise UserError("documents and a cache cannot go together: a cached row is one document")
         shortest, longest = (int(length) for length in cache.lengths.aminmax())
         self._check_length(longest + T)
         places = cache.reserve(T)
         if longest == 0:
-            return visibility(T, attention_mask=attention_mask), T
-        even = T == 1 and shortest == longest
-        return visibility(T, longest + T, None if even else places, attention_mask=attention_mask), places
+            return Visibility(T, attention_mask=attention_mask), T
+        uneven = None if shortest == longest else places
+        return Visibility(T, longest + T, uneven, attention_mask=attention_mask), places
 
     def _check_length(self, tokens: int) -> None:
         if tokens > self.config.max_position_embeddings:

@@ -14,4 +14,28 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.is_cpu and x.dtype == self.weight.dtype == torch.float32:
+            return _RMSNorm.apply(x, self.weight, self.eps)
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+class _RMSNorm(torch.autograd.Function):
+    """For fp32 on CPUs, where torch has no fused kernel: half the time of its formula differentiated step by step."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        inverse = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()  # [..., 1] = 1 / root mean square
+        ctx.save_for_backward(x, weight, inverse)
+        return (x * inverse).mul_(weight)
+
+    @staticmethod
+    def backward(ctx, upstream: Tensor):
+        x, weight, inverse = ctx.saved_tensors
+        D = x.shape[-1]
+        product = (upstream * x).reshape(-1, D)
+        grad_weight = inverse.reshape(-1) @ product
+        # y_i = w_i x_i r with r = (mean x^2 + eps)^-1/2, so dr/dx = -r^3 x / D and
+        # dL/dx = g w r - x r^3 / D sum_i(g_i w_i x_i)
+        pull = (product @ weight).view_as(inverse) * inverse.pow(3).div_(-D)
+        return (upstream * weight).mul_(inverse).addcmul_(x, pull), grad_weight, None
