@@ -97,7 +97,7 @@ def fill_rows(
     begin = np.cumsum(lengths) - lengths  # in the concatenation of all documents
     row_begin = begin[np.searchsorted(row_of, np.arange(len(rows)))]
     token = np.arange(lengths.sum())
-    place = np.repeat(row_of * width + begin - row_begin[row_of], lengths) + token
+    place = np.repeat(row_of * width - row_begin[row_of], lengths) + token
 
     real_ids = np.concatenate([documents[document].ids for document in order]).astype(np.int64)
     supervised = np.concatenate([documents[document].mask for document in order])
