@@ -43,12 +43,15 @@ def plain(model, prompt, sampling, stops=(EOS,)):
     return ids[len(prompt) :], logprobs, "length"
 
 
-def assert_equal_to_plain(model, prompts, samplings, completions, stops=(EOS,)):
-    assert len(completions) == len(prompts)
-    for prompt, sampling, completion in zip(prompts, samplings, completions, strict=True):
-        ids, logprobs, reason = plain(model, prompt, sampling, stops)
-        assert (completion.ids, completion.finish_reason) == (ids, reason)
-        assert completion.logprobs == pytest.approx(logprobs, abs=1e-5)
+def assert_equal_to_plain(model, prompts, samplings, rows, stops=(EOS,)):
+    """Whatever the number of rows is; returns the completions."""
+    expected = [plain(model, *pair, stops) for pair in zip(prompts, samplings, strict=True)]
+    for batch_size in rows:
+        completions = generate(model, prompts, samplings, EOS, batch_size=batch_size)
+        for completion, (ids, logprobs, reason) in zip(completions, expected, strict=True):
+            assert (completion.ids, completion.finish_reason) == (ids, reason)
+            assert completion.logprobs == pytest.approx(logprobs, abs=1e-5)
+    return completions
 
 
 SHAPES = {
@@ -60,13 +63,11 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("rows", [1, 7, 64])
-def test_greedy_equals_full_forward(shape, rows):
-    """Sixty prompts through fewer rows, with endings at all times: rows are swapped, moved and filled again."""
-    model, prompts = model_of(**SHAPES[shape]), prompts_of(60)
-    samplings = [Sampling(temperature=0, max_new_tokens=1 + index % 13, stop_ids=(7, 9)) for index in range(60)]
-    completions = generate(model, prompts, samplings, EOS, batch_size=rows)
-    assert_equal_to_plain(model, prompts, samplings, completions, stops=(EOS, 7, 9))
+def test_greedy_equals_full_forward(shape):
+    """Forty prompts through fewer rows, with endings at all times: rows are swapped, moved and filled again."""
+    model, prompts = model_of(**SHAPES[shape]), prompts_of(40)
+    samplings = [Sampling(temperature=0, max_new_tokens=1 + index % 13, stop_ids=(7, 9)) for index in range(40)]
+    completions = assert_equal_to_plain(model, prompts, samplings, rows=(1, 7, 64), stops=(EOS, 7, 9))
     assert {completion.finish_reason for completion in completions} == {"stop", "length"}
 
 
@@ -80,8 +81,7 @@ def test_sampled_with_mixed_settings_equals_each_alone():
         Sampling(temperature=0, repetition_penalty=1.5, max_new_tokens=11),
     ]
     samplings = [kinds[index % 5].fork(index) for index in range(40)]
-    for rows in (3, 16):
-        assert_equal_to_plain(model, prompts, samplings, generate(model, prompts, samplings, EOS, batch_size=rows))
+    assert_equal_to_plain(model, prompts, samplings, rows=(3, 16))
 
 
 def test_one_sampling_for_all_is_independent_of_the_batch():
