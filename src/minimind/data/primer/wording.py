@@ -1,16 +1,15 @@
-"""The wording of the skills: phrasings and closed lists, read once from `tables/skills.toml`."""
+"""The wording of the skills: phrasings and closed lists from `tables/skills.toml`."""
 
-import tomllib
 from functools import cache
-from importlib.resources import files
+
+from minimind.data.primer.read import read_toml
 
 SIDE = {"zh": 0, "en": 1}
 
 
-@cache
 def wording() -> dict:
     """The whole table of phrasings."""
-    return tomllib.loads(files("minimind.data.primer").joinpath("tables/skills.toml").read_text(encoding="utf-8"))
+    return read_toml("skills")
 
 
 @cache
