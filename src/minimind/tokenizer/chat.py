@@ -1,9 +1,10 @@
 """Dialogues as token ids, and the mask of what the assistant said.
 
-A dialogue is written piece by piece: control tokens by their id, words as plain text, so nothing that somebody types can end
-a turn or open another. Words next to each other are encoded together unless the mask changes between them; the ids are
-therefore those of the rendered string in any ChatML implementation, and the boundary before the assistant's first word is
-the same in training and in generation. `chat_template.jinja` says the same for transformers.
+A dialogue is written piece by piece: control tokens by their id, words as plain text, so nothing that somebody types
+can end a turn or open another. Words next to each other are encoded together unless the mask changes between them; the
+ids are therefore those of the rendered string in any ChatML implementation (except where the assistant begins with a
+space), and the boundary before the assistant's first word is the same in training and in generation.
+`chat_template.jinja` says the same for transformers.
 """
 
 import json
@@ -48,7 +49,11 @@ class Renderer:
         self.reserved = {name: index for name, index in found.items() if index is not None}
 
     def render(
-        self, messages: Sequence[Message], tools: Sequence[Any] | str | None, add_generation_prompt: bool, enable_thinking: bool | None
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Any] | str | None,
+        add_generation_prompt: bool,
+        enable_thinking: bool | None,
     ) -> Rendered:
         """See `Tokenizer.render`. Tools may also stand on the first message, as in the data; the argument wins.
 

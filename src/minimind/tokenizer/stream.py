@@ -52,7 +52,7 @@ class StreamDecoder:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def push(self, token: int) -> str:
-        """The text completed by this id, often empty in the middle of a character. UserError: id outside the vocabulary."""
+        """The text completed by this id, empty in the middle of a character. UserError: id outside the vocabulary."""
         if not 0 <= token < len(self._pieces):
             raise UserError(f"token id {token} is outside the vocabulary of {len(self._pieces)} entries")
         return self._decoder.decode(self._pieces[token])

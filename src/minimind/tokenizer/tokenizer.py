@@ -1,8 +1,8 @@
 """The tokenizer: byte-level BPE in which plain text can never become a control token.
 
 Two engines share one vocabulary. The saved one knows the reserved names, as the ecosystem expects; the one that encodes
-here does not, so `<|im_end|>` typed by a user is nine ordinary characters. Control ids are placed by the chat renderer
-alone. References: byte-pair encoding for words arXiv 1508.07909; its byte-level alphabet as in GPT-2.
+here does not, so `<|im_end|>` typed by a user is ten ordinary characters. Control ids are placed by the chat renderer
+alone. Byte-pair encoding: arXiv 1508.07909; the byte-level alphabet is that of GPT-2.
 """
 
 import hashlib
@@ -20,7 +20,9 @@ from minimind.tokenizer import chat
 from minimind.tokenizer.special import CONTROL_NAMES
 from minimind.tokenizer.stream import StreamDecoder, piece_bytes
 
+# Tokens; what the public tokenizer of the same layout says, read by transformers only.
 MODEL_MAX_LENGTH = 131_072
+ADVICE = "; train one with `minimind tokenizer`, or use the default"
 
 
 class Tokenizer:
@@ -28,8 +30,9 @@ class Tokenizer:
 
     def __init__(self, definition: dict[str, Any], source: str = "tokenizer") -> None:
         """`definition`: the content of a tokenizer.json. UserError: not byte-level BPE, or control tokens missing."""
-        if definition.get("model", {}).get("type") != "BPE" or (definition.get("decoder") or {}).get("type") != "ByteLevel":
-            raise UserError(f"{source} is not a byte-level BPE tokenizer; train one, or use the default")
+        kinds = [(definition.get(part) or {}).get("type") for part in ("model", "decoder")]
+        if kinds != ["BPE", "ByteLevel"]:
+            raise UserError(f"{source} is not a byte-level BPE tokenizer{ADVICE}")
         self._definition = {**definition, "padding": None, "truncation": None, "post_processor": None}
         self._reserved = {entry["content"]: entry["id"] for entry in definition["added_tokens"]}
         self._skipped = {entry["id"] for entry in definition["added_tokens"] if entry["special"]}
@@ -41,7 +44,7 @@ class Tokenizer:
                 self.pad_id, self.bos_id, self.eos_id = (self._reserved[name] for name in names)
                 break
         else:
-            raise UserError(f"{source} has no control tokens {', '.join(CONTROL_NAMES[0])}; train one, or use the default")
+            raise UserError(f"{source} lacks the control tokens {', '.join(CONTROL_NAMES[0])}{ADVICE}")
         self._renderer = chat.Renderer(self.encode_batch, self.token_id, self.bos_id, self.eos_id)
 
     def _read_pieces(self, source: str) -> list[bytes]:
@@ -51,11 +54,11 @@ class Tokenizer:
         pieces = {index: piece_bytes(piece) for index, piece in text_of.items()}
         pieces |= {index: name.encode() for name, index in self._reserved.items()}
         if sorted(pieces) != list(range(len(pieces))):
-            raise UserError(f"{source} has gaps in its ids; train one, or use the default")
+            raise UserError(f"{source} has gaps in its ids{ADVICE}")
         for merge in model["merges"]:
             merged = merge.replace(" ", "") if isinstance(merge, str) else "".join(merge)
             if merged in self._reserved:
-                raise UserError(f"{source} can merge plain text into the reserved {merged!r}; train one, or use the default")
+                raise UserError(f"{source} can merge plain text into the reserved {merged!r}{ADVICE}")
         return [pieces[index] for index in range(len(pieces))]
 
     @classmethod
@@ -74,13 +77,13 @@ class Tokenizer:
         try:
             definition = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise UserError(f"{file} is not JSON ({error}); give a tokenizer.json as the tokenizers library saves it") from error
+            raise UserError(f"{file} is not JSON ({error}){ADVICE}") from error
         if not isinstance(definition, dict):
-            raise UserError(f"{file} holds no tokenizer; give a tokenizer.json as the tokenizers library saves it")
+            raise UserError(f"{file} is not a byte-level BPE tokenizer{ADVICE}")
         return cls(definition, str(file))
 
     def save(self, directory: str | Path) -> None:
-        """Writes tokenizer.json and tokenizer_config.json, which transformers loads with the chat template of `render`."""
+        """Writes tokenizer.json and tokenizer_config.json; transformers loads them, chat template included."""
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
         name = {index: content for content, index in self._reserved.items()}
@@ -111,10 +114,10 @@ class Tokenizer:
 
     @cached_property
     def hash(self) -> str:
-        """sha256 of everything that decides which ids a text gets, the same for equal tokenizers saved in different ways."""
+        """sha256 of what decides the ids of a text: the same for equal tokenizers, in whatever way they were saved."""
         saved = json.loads(tokenizers.Tokenizer.from_str(json.dumps(self._definition)).to_str())
         model = saved["model"]
-        parts = [sorted(self._reserved.items()), saved["normalizer"], saved["pre_tokenizer"], model["vocab"], model["merges"]]
+        parts = [saved["normalizer"], saved["pre_tokenizer"], model["vocab"], model["merges"], self._reserved]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def token_id(self, name: str) -> int | None:
@@ -137,12 +140,14 @@ class Tokenizer:
     def decode(self, ids: Iterable[int], skip_control: bool = False) -> str:
         """Text of ids; bytes that are no valid UTF-8 become U+FFFD.
 
-        `skip_control` drops the structural tokens (ids 0 to 20: end of text, message start and end, ...) and keeps the tags
-        that belong to what the assistant says (`<think>`, `<tool_call>`, ...). UserError: id outside the vocabulary.
+        `skip_control` drops the structural tokens (ids 0 to 20: end of text, message start and end, ...) and keeps the
+        tags that belong to what the assistant says (`<think>`, `<tool_call>`, ...).
+        UserError: id outside the vocabulary.
         """
         kept = [token for token in ids if not (skip_control and token in self._skipped)]
         if kept and not (0 <= min(kept) and max(kept) < len(self._pieces)):
-            raise UserError(f"token ids {min(kept)} to {max(kept)} do not fit a vocabulary of {len(self._pieces)} entries")
+            outside = min(kept) if min(kept) < 0 else max(kept)
+            raise UserError(f"token id {outside} is outside the vocabulary of {len(self._pieces)} entries")
         return b"".join([self._pieces[token] for token in kept]).decode("utf-8", "replace")
 
     def stream(self) -> StreamDecoder:
@@ -168,6 +173,6 @@ def _check_text(text: object, index: int) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise UserError(
-            f"text {index} has a lone surrogate U+{ord(text[error.start]):04X} at character {error.start}, which no Unicode text "
-            "has; repair or drop the text"
+            f"text {index} has a lone surrogate U+{ord(text[error.start]):04X} at character {error.start}, "
+            "which is no valid Unicode; repair or drop the text"
         ) from error

@@ -1,14 +1,14 @@
 """Training a tokenizer: byte-level BPE whose common characters are whole from the start.
 
-Plain byte-level BPE (arXiv 1508.07909 over bytes) spends its merges where they shorten the text most, so a rarer Chinese
-character stays three bytes while long words are whole. A small model reads characters better than bytes. Therefore the
-first merges here build the characters that the corpus uses, and ordinary BPE fills the rest:
+Plain byte-level BPE (arXiv 1508.07909 over bytes) spends its merges where they shorten the text most, so a rarer
+Chinese character stays three bytes while long words are whole. A small model reads characters better than bytes.
+Therefore the first merges here build the characters that the corpus uses, and ordinary BPE fills the rest:
 
-1. bytes b1 b2 -> prefix, prefix b3 -> character, for the most frequent characters of three bytes (Chinese and its signs);
+1. bytes b1 b2 -> prefix, prefix b3 -> character, for the most frequent characters of three bytes (Chinese, its signs);
 2. BPE on the corpus in which these are already single symbols.
 
-The result is an ordinary tokenizer.json. Two line breaks never share a token, so that the blank line before an answer has
-the same ids in a prompt, which ends there, and in training, where the answer follows.
+The result is an ordinary tokenizer.json. Two line breaks never share a token, so that the blank line before an answer
+has the same ids in a prompt, which ends there, and in training, where the answer follows.
 """
 
 import json
@@ -24,8 +24,6 @@ from minimind.tokenizer.special import RESERVED, STRUCTURAL
 from minimind.tokenizer.stream import byte_level, byte_of_character
 from minimind.tokenizer.tokenizer import Tokenizer
 
-# The share of the free entries that single characters may take, the rest being for words.
-CHARACTER_SHARE = 0.6
 # A character seen less often is not worth an entry: the model could not learn it.
 CHARACTER_MINIMUM = 5
 # Rarer characters are left in bytes when the others already cover this share of the text.
@@ -34,22 +32,31 @@ CHARACTER_COVERAGE = 0.9995
 # Symbols for prefixes and characters while BPE runs: a private plane, apart from the byte alphabet.
 PRIVATE_PLANE = 0xF0000
 THREE_BYTES = pattern("[\u0800-\ud7ff\ue000-\uffff]")
+# The same characters in byte-level spelling: a first byte E0 to EF, which spells itself, and two more.
+SPELLED_CHARACTER = pattern("[\u00e0-\u00ef]..")
 
 
-def train(texts: Iterable[str], vocab_size: int = 6400, split_digits: bool = False, progress: bool = False) -> Tokenizer:
+def train(
+    texts: Iterable[str],
+    vocab_size: int = 6400,
+    split_digits: bool = False,
+    character_share: float = 0.4,
+    progress: bool = False,
+) -> Tokenizer:
     """A tokenizer for these texts, the same for the same texts in the same order.
 
     `vocab_size`: entries, of which 36 are reserved and 256 are bytes; a corpus that is too small gives fewer.
-    `split_digits`: every digit is a token of its own. `progress`: show a bar. Texts are read once and kept in memory.
+    `split_digits`: every digit is a token of its own. `character_share`: how much of the room that is left may go to
+    whole characters before words get theirs. `progress`: show a bar. Texts are read once and kept in memory.
     UserError: vocab_size too small, or no text.
     """
-    if vocab_size < len(RESERVED) + 256:
-        raise UserError(f"vocab_size {vocab_size} is too small; {len(RESERVED)} reserved entries and 256 bytes need a place")
+    least = len(RESERVED) + 256
+    if vocab_size < least:
+        raise UserError(f"vocab_size {vocab_size} is too small; use at least {least}, for reserved entries and bytes")
     texts = list(texts)
     if not any(texts):
         raise UserError("there is no text to train a tokenizer on; check the data")
-    free = vocab_size - len(RESERVED) - 256
-    head = _character_merges(_count_characters(texts), free)
+    head = _character_merges(_count_characters(texts), int(character_share * (vocab_size - least)))
     symbols = {merged: chr(PRIVATE_PLANE + index) for index, merged in enumerate(a + b for a, b in head)}
     merges = _learn(_symbolic(texts, symbols, split_digits), list(symbols.values()), vocab_size, progress)
     spelled = {symbol: merged for merged, symbol in symbols.items()}
@@ -64,9 +71,8 @@ def _count_characters(texts: list[str]) -> Counter[str]:
     return counts
 
 
-def _character_merges(counts: Counter[str], free: int) -> list[tuple[str, str]]:
-    """The merges that make the most frequent characters whole: all prefixes first, then the characters."""
-    room = int(free * CHARACTER_SHARE)
+def _character_merges(counts: Counter[str], room: int) -> list[tuple[str, str]]:
+    """At most `room` merges that make the most frequent characters whole: all prefixes first, then the characters."""
     enough = CHARACTER_COVERAGE * counts.total()
     prefixes: set[str] = set()
     characters: list[str] = []
@@ -93,11 +99,14 @@ def _symbolic(texts: list[str], symbols: dict[str, str], split_digits: bool) -> 
     """Words of each text, separated by spaces, with the known characters and prefixes as single symbols."""
     lines = pre_tokenizers.Split(Regex(r"\n(?=\n)"), "isolated")
     words = pre_tokenizers.Sequence([lines, _pre_tokenizer(split_digits)])
-    longest_first = sorted(symbols, key=lambda merged: (-len(merged), merged))
-    known = pattern("|".join(longest_first)) if symbols else None
     for text in texts:
         line = " ".join(word for word, _ in words.pre_tokenize_str(text))
-        yield known.sub(lambda found: symbols[found.group()], line) if known else line
+        yield SPELLED_CHARACTER.sub(lambda found: _symbol(found.group(), symbols), line)
+
+
+def _symbol(spelling: str, symbols: dict[str, str]) -> str:
+    """A character of three bytes as its symbol, or as prefix symbol and byte, or as bytes."""
+    return symbols.get(spelling) or symbols.get(spelling[:2], spelling[:2]) + spelling[2]
 
 
 def _learn(lines: Iterator[str], symbols: list[str], vocab_size: int, progress: bool) -> list[tuple[str, str]]:
