@@ -19,7 +19,8 @@ def flops_per_token(config: ModelConfig, sequence_length: int) -> float:
     """Floating-point operations of the matrix products of one forward pass, per token of a sequence of that length.
 
     A multiplication and an addition count as two. Scores are counted for every pair of tokens, also where the causal
-    mask hides them, as is usual. Training costs three times as much: the backward pass multiplies twice for each product.
+    mask hides them, as is usual. Training costs three times as much, as the backward pass multiplies twice for each
+    product.
     """
     experts = config.num_experts_per_tok if config.use_moe else 1
     matrices = config.num_hidden_layers * _layer_matrices(config, experts) + config.vocab_size * config.hidden_size
