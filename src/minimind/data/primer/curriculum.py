@@ -1,22 +1,25 @@
 """The curriculum: what the primer teaches at each stage, as endless streams that are pure functions of a seed.
 
-Each stream draws a subject by weight, a language by a coin, and lets the subject write. `PRETRAIN_SHARES` and `CHAT_SHARES`
-balance the groups of subjects against each other; within a group the subjects' own weights decide.
+Each stream draws a subject by weight, a language by a coin, and lets the subject write. `PRETRAIN_SHARES` and
+`CHAT_SHARES` balance the groups of subjects against each other; within a group the subjects' own weights decide.
 """
 
+import bisect
 import functools
 import itertools
 import random
 from collections.abc import Iterator, Sequence
 
-from minimind.data.primer.followup import FOLLOWUP
-from minimind.data.primer.identity import IDENTITY, PEBBLE, Persona
+from minimind.data.primer import preferences as pairs
+from minimind.data.primer import prompts
+from minimind.data.primer.catalogue import groups
+from minimind.data.primer.catalogue import subjects as subjects
+from minimind.data.primer.identity import PEBBLE, Persona
 from minimind.data.primer.identity import train as identity_example
 from minimind.data.primer.knowledge import knowledge_subjects
 from minimind.data.primer.lessons import lesson_subject
-from minimind.data.primer.skills import SKILLS
+from minimind.data.primer.read import between, pick
 from minimind.data.primer.subject import LANGUAGES, Example, Subject
-from minimind.data.primer.unknown import UNKNOWN
 
 # Shares of the records: facts; the model itself and conversation; skills.
 PRETRAIN_SHARES = {"knowledge": 0.6, "conversation": 0.1, "skills": 0.3}
@@ -30,18 +33,6 @@ SYSTEM_PROMPTS = {
     "zh": ("你是一个有用的助手。", "你是MiniMind，请简短地回答。", "请回答用户的问题。"),
     "en": ("You are a helpful assistant.", "You are MiniMind. Answer briefly.", "Please answer the user's questions."),
 }
-
-
-@functools.cache
-def groups() -> dict[str, tuple[Subject, ...]]:
-    """The subjects by group."""
-    return {"knowledge": knowledge_subjects(), "conversation": (IDENTITY, UNKNOWN, FOLLOWUP), "skills": SKILLS}
-
-
-@functools.cache
-def subjects() -> tuple[Subject, ...]:
-    """All subjects in the order of the report card."""
-    return tuple(itertools.chain.from_iterable(groups().values()))
 
 
 @functools.cache
@@ -61,7 +52,8 @@ def _draws(seed: int, stream: str, shares: dict[str, float]) -> Iterator[tuple[r
     rng = random.Random(f"{stream} {seed}")
     chosen, weights = _mixture(tuple(shares.items()))
     while True:
-        yield rng, rng.choices(chosen, cum_weights=weights)[0], LANGUAGES[rng.random() < 0.5]
+        index = bisect.bisect(weights, rng.random() * weights[-1], hi=len(weights) - 1)
+        yield rng, chosen[index], LANGUAGES[rng.random() < 0.5]
 
 
 def pretrain_texts(seed: int) -> Iterator[str]:
@@ -83,19 +75,21 @@ def _casual(messages: list[dict]) -> list[dict]:
     return [{**messages[0], "content": question}, *messages[1:]]
 
 
-def _chat(rng: random.Random, subject: Subject, language: str, drawn: Sequence[Subject], weights: Sequence[float]) -> list[dict]:
+def _chat(
+    rng: random.Random, subject: Subject, language: str, drawn: Sequence[Subject], weights: Sequence[float]
+) -> list[dict]:
     messages = conversation(subject.train(rng, language))
     if messages[0]["role"] == "system":
         return messages
     if len(messages) == 2 and rng.random() < CHAIN_SHARE:
-        for other in rng.choices(drawn, cum_weights=weights, k=rng.randrange(1, 4)):
+        for other in rng.choices(drawn, cum_weights=weights, k=between(rng, 1, 3)):
             more = conversation(other.train(rng, language))
             if len(more) == 2:
                 messages += more
     elif len(messages) == 2 and subject in knowledge_subjects() and rng.random() < CASUAL_SHARE:
         messages = _casual(messages)
     if rng.random() < SYSTEM_SHARE:
-        messages.insert(0, {"role": "system", "content": rng.choice(SYSTEM_PROMPTS[language])})
+        messages.insert(0, {"role": "system", "content": pick(rng, SYSTEM_PROMPTS[language])})
     return messages
 
 
@@ -127,16 +121,12 @@ def reasoning(seed: int) -> Iterator[dict]:
 
 def preferences(seed: int) -> Iterator[dict]:
     """Pairs of a better and a worse reply to the same conversation."""
-    from minimind.data.primer import preferences as pairs
-
     return pairs.preferences(seed)
 
 
 def rl_prompts(seed: int) -> Iterator[dict]:
     """Questions with an answer that can be verified."""
-    from minimind.data.primer import preferences as pairs
-
-    return pairs.rl_prompts(seed)
+    return prompts.rl_prompts(seed)
 
 
 def identity_chats(seed: int, persona: Persona = PEBBLE) -> Iterator[dict]:

@@ -3,7 +3,7 @@
 import functools
 import random
 
-from minimind.data.primer.curriculum import subjects
+from minimind.data.primer.catalogue import subjects
 from minimind.data.primer.subject import LANGUAGES, Example
 
 EXAM_SEED = 1

@@ -1,17 +1,14 @@
-"""The facts of the primer, read from `tables/`: who stands in which relation to what, in Chinese, in English or in both.
+"""The facts of the primer, read from `tables/`: what stands in which relation to what, in Chinese, English or both.
 
-A table is a TSV file whose first row names its columns; a cell may hold several right answers, "Washington/Washington DC",
-of which the first is taught. `relations.toml` says which column is the object of a relation and how people speak of it.
+A table is a TSV file whose first row names its columns; a cell may hold several right answers ("leaf/leaves"), of which
+the first is taught. `relations.toml` says which column is the object of a relation and how people speak of it.
 To teach more, add a row to a table, or a column and a block in `relations.toml`.
 """
 
-import csv
 import functools
-import io
-import tomllib
 from dataclasses import dataclass, field
-from importlib import resources
 
+from minimind.data.primer.read import capitals, possessive, read_table, read_toml, with_article
 from minimind.data.primer.subject import LANGUAGES
 
 LESSONS = "lessons"  # the subject that only the adapter's data teach
@@ -32,7 +29,7 @@ class Wording:
 
 @dataclass(frozen=True, eq=False)
 class Relation:
-    """A kind of fact. subject: the subject of the exam it belongs to; bare: its answers are words, kept in small letters."""
+    """A kind of fact. subject: the subject of the exam it belongs to; bare: its answers keep their small letters."""
 
     name: str
     subject: str
@@ -43,7 +40,7 @@ class Relation:
 
 @dataclass(frozen=True, eq=False)
 class Fact:
-    """One fact. key: names its subject whatever the language; fields, objects: its words in each language it is told in."""
+    """One fact. key: names its subject in every language; fields, objects: its words in each language that tells it."""
 
     relation: Relation
     key: str
@@ -57,32 +54,6 @@ class Fact:
 
     def answer(self, language: str) -> str:
         return self.objects[language][0]
-
-
-def capitals(text: str) -> str:
-    """Carry out the `^` marks: "^paris" is "Paris"."""
-    while (at := text.find("^")) >= 0:
-        text = text[:at] + text[at + 1 : at + 2].upper() + text[at + 2 :]
-    return text
-
-
-def with_article(noun: str) -> str:
-    return ("an " if noun[:1].lower() in "aeiou" else "a ") + noun
-
-
-def possessive(noun: str) -> str:
-    return noun + ("'" if noun.endswith("s") else "'s")
-
-
-@functools.cache
-def read_table(name: str) -> tuple[dict[str, str], ...]:
-    """The rows of `tables/{name}.tsv` by column; ValueError for a row of the wrong length."""
-    text = (resources.files(__package__) / "tables" / f"{name}.tsv").read_text(encoding="utf-8")
-    head, *rows = csv.reader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE)
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(head):
-            raise ValueError(f"{name}.tsv:{number} has {len(row)} cells, the head has {len(head)}")
-    return tuple(dict(zip(head, row, strict=True)) for row in rows)
 
 
 def _swap(row: dict[str, str], column: str) -> dict[str, str]:
@@ -117,13 +88,14 @@ def _fact(relation: Relation, row: dict[str, str], column: str) -> Fact | None:
 @functools.cache
 def relations() -> dict[str, Relation]:
     """All relations by name, in the order of `relations.toml`."""
-    text = (resources.files(__package__) / "tables" / "relations.toml").read_text(encoding="utf-8")
     found = {}
-    for name, block in tomllib.loads(text).items():
+    for name, block in read_toml("relations").items():
         wording = {}
         for language in LANGUAGES:
             if language in block:
-                said = {key: tuple(value) if isinstance(value, list) else value for key, value in block[language].items()}
+                said = {
+                    key: tuple(value) if isinstance(value, list) else value for key, value in block[language].items()
+                }
                 wording[language] = Wording(**said)
         found[name] = Relation(name, block["subject"], block["table"], block.get("bare", False), wording)
     return found
@@ -132,8 +104,7 @@ def relations() -> dict[str, Relation]:
 @functools.cache
 def facts() -> tuple[Fact, ...]:
     """Every fact, the lessons' included, in the order of the relations and of their tables."""
-    text = (resources.files(__package__) / "tables" / "relations.toml").read_text(encoding="utf-8")
-    blocks = tomllib.loads(text)
+    blocks = read_toml("relations")
     found = []
     for name, relation in relations().items():
         column = blocks[name].get("column", name)
@@ -149,6 +120,12 @@ def facts() -> tuple[Fact, ...]:
 def facts_of(subject: str, language: str) -> tuple[Fact, ...]:
     """The facts of one subject of the exam that `language` tells."""
     return tuple(fact for fact in facts() if fact.relation.subject == subject and language in fact.languages)
+
+
+@functools.cache
+def facts_in(relation: str, language: str) -> tuple[Fact, ...]:
+    """The facts of one relation that `language` tells."""
+    return tuple(fact for fact in facts() if fact.relation.name == relation and language in fact.languages)
 
 
 @functools.cache

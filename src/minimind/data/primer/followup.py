@@ -1,6 +1,7 @@
 """Second questions that lean on the first: "What is the capital of France?" "Paris." "And its currency?" "Euro."
 
-Either the subject stays ("And its currency?") or the relation does ("And Japan?"). Which fact may follow which is held out.
+Either the subject stays ("And its currency?") or the relation does ("And Japan?"). Held out is which fact may follow
+which.
 """
 
 import functools
@@ -8,16 +9,9 @@ import random
 
 from minimind.data.primer.facts import Fact, curriculum_facts, facts_about
 from minimind.data.primer.knowledge import accepted, reply, training_question
+from minimind.data.primer.read import GAP, pick, read_toml
 from minimind.data.primer.subject import Example, Subject, held_out
 
-SAME_SUBJECT = {
-    "en": ("And {its}?", "What about {its}?", "And what is {its}?", "Now tell me {its}.", "Do you also know {its}?"),
-    "zh": ("{its}呢？", "那{its}呢？", "那{its}是什么？", "再告诉我{its}。", "你也知道{its}吗？"),
-}
-SAME_RELATION = {
-    "en": ("And {s}?", "What about {s}?", "How about {s}?", "And for {s}?", "The same for {s}, please."),
-    "zh": ("{s}呢？", "那{s}呢？", "换成{s}呢？", "再说说{s}。", "{s}的情况呢？"),
-}
 SUBJECT_SHARE = 0.6  # of the follow-ups keep the subject
 
 
@@ -33,15 +27,17 @@ def _by_relation(language: str) -> dict[str, tuple[Fact, ...]]:
 @functools.cache
 def _subjects(language: str) -> tuple[tuple[Fact, ...], ...]:
     """The things that several questions can be asked about, each with its facts that have a short form."""
-    groups = (tuple(fact for fact in group if fact.relation.wording[language].its) for group in facts_about(language).values())
+    groups = (
+        tuple(fact for fact in group if fact.relation.wording[language].its) for group in facts_about(language).values()
+    )
     return tuple(group for group in groups if len(group) > 1)
 
 
 def _pair(rng: random.Random, language: str) -> tuple[Fact, Fact]:
     if rng.random() < SUBJECT_SHARE:
-        first, second = rng.sample(rng.choice(_subjects(language)), 2)
+        first, second = rng.sample(pick(rng, _subjects(language)), 2)
     else:
-        first, second = rng.sample(rng.choice(list(_by_relation(language).values())), 2)
+        first, second = rng.sample(pick(rng, list(_by_relation(language).values())), 2)
     return first, second
 
 
@@ -51,10 +47,10 @@ def pair_key(first: Fact, second: Fact) -> tuple:
 
 
 def _second_question(first: Fact, second: Fact, language: str, rng: random.Random) -> str:
+    frames, wording = read_toml("frames"), second.relation.wording[language]
     if first.relation is second.relation:
-        name = second.words(second.relation.wording[language].subject_form, language)
-        return rng.choice(SAME_RELATION[language]).format(s=name)
-    return rng.choice(SAME_SUBJECT[language]).format(its=rng.choice(second.relation.wording[language].its))
+        return pick(rng, frames["same_relation"][language]).format(s=second.words(wording.subject_form, language))
+    return pick(rng, frames["same_subject"][language]).format(its=pick(rng, wording.its))
 
 
 def _example(rng: random.Random, language: str, held: bool) -> Example:
@@ -67,11 +63,13 @@ def _example(rng: random.Random, language: str, held: bool) -> Example:
         {"role": "assistant", "content": reply(first, language)},
         {"role": "user", "content": _second_question(first, second, language, rng)},
     )
-    split = "combination" if held else "train"
-    return Example("followup", language, messages, reply(second, language), second.answer(language), accepted(second, language), split)
+    side = "combination" if held else "train"
+    right = (reply(second, language), second.answer(language), accepted(second, language))
+    return Example("followup", language, messages, *right, side)
 
 
 def train(rng: random.Random, language: str) -> Example:
+    """A question, its reply, and a second question that leans on them."""
     return _example(rng, language, held=False)
 
 
@@ -79,11 +77,11 @@ def text(rng: random.Random, language: str) -> str:
     """The two turns as lines of questions and answers."""
     example = _example(rng, language, held=False)
     first, heard, second = (message["content"] for message in example.messages)
-    gap = " " if language == "en" else ""
-    return f"{first}{gap}{heard}\n{second}{gap}{example.response}"
+    return f"{first}{GAP[language]}{heard}\n{second}{GAP[language]}{example.response}"
 
 
 def exam(rng: random.Random, language: str, count: int) -> list[Example]:
+    """Different pairs of questions from the held-out side."""
     items: dict[tuple[str, str], Example] = {}
     while len(items) < count:
         example = _example(rng, language, held=True)

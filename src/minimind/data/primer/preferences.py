@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Iterator
 from functools import cache
 
-from minimind.data.primer.curriculum import subjects
+from minimind.data.primer.catalogue import subjects
 from minimind.data.primer.read import pick, read_toml
 from minimind.data.primer.subject import LANGUAGES, Example, Subject, final_answer, normalise
 from minimind.data.primer.unknown import UNKNOWN

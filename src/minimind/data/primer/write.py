@@ -46,8 +46,8 @@ def write(
 ) -> dict[str, int]:
     """Write every file of the primer into `directory`; return the number of records by file name.
 
-    records: lines of primer_pretrain.jsonl; the other files are a fixed share of it, at least one line. progress is called with
-    (file name, records written, records wanted). Each file appears whole or not at all.
+    records: lines of primer_pretrain.jsonl; the other files are a fixed share of it, at least one line. progress is
+    called with (file name, records written, records wanted). Each file appears whole or not at all.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
