@@ -102,9 +102,9 @@ class Leaf:
         bounds: dict[str, Any] = {"ge": self.minimum, "le": self.maximum} if self.kind in (int, float) else {}
         if self.kind is float:
             bounds["allow_inf_nan"] = False
-        adapter = pydantic.TypeAdapter(Annotated[self.kind, pydantic.Field(**bounds)])
+        checked: Any = Annotated[self.kind, pydantic.Field(**bounds)]
         try:
-            value = adapter.validate_python(raw, strict=strict)
+            value = pydantic.TypeAdapter(checked).validate_python(raw, strict=strict)
         except pydantic.ValidationError:
             raise UserError(f"expected {self.expected()}, got {raw!r}") from None
         if self.choices is not None and value not in self.choices:

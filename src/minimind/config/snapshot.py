@@ -75,8 +75,8 @@ def rebuild(start: Any, values: Mapping[tuple[str, ...], Any], prefix: tuple[str
             changes[field.name] = values[path]
         elif dataclasses.is_dataclass(hints[field.name]) and any(key[: len(path)] == path for key in values):
             if start is cls:
-                made = field.default_factory is not dataclasses.MISSING
-                group = field.default_factory() if made else field.default  # type: ignore[misc]
+                make = field.default_factory
+                group = field.default if make is dataclasses.MISSING else make()
             else:
                 group = getattr(start, field.name)
             changes[field.name] = rebuild(group, values, path)

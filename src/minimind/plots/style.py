@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from minimind.config import UserError
 
@@ -40,7 +40,7 @@ def figure(width: float, height: float) -> Iterator[Figure]:
     except ImportError:
         raise UserError("drawing needs matplotlib: pip install 'minimind[plots]'") from None
     chinese = _chinese_font()
-    settings: dict[str, Any] = {
+    settings: Any = {
         "font.family": ["DejaVu Sans", *([chinese] if chinese else [])],
         "font.size": 10,
         "text.color": INK,
@@ -76,7 +76,7 @@ def label(text: str, otherwise: str) -> str:
     return text if drawable or _chinese_font() else otherwise
 
 
-def quiet_axes(axes: Axes, grid: str = "y") -> None:
+def quiet_axes(axes: Axes, grid: Literal["x", "y"] = "y") -> None:
     """Thin lines across, no ticks."""
     axes.grid(axis=grid, linewidth=0.8)
     axes.tick_params(length=0)
