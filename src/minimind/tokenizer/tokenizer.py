@@ -18,7 +18,7 @@ import tokenizers
 from minimind.config import UserError
 from minimind.tokenizer import chat
 from minimind.tokenizer.special import CONTROL_NAMES
-from minimind.tokenizer.stream import StreamDecoder, piece_bytes
+from minimind.tokenizer.stream import StreamDecoder, byte_level, piece_bytes
 
 # Tokens; what the public tokenizer of the same layout says, read by transformers only.
 MODEL_MAX_LENGTH = 131_072
@@ -55,9 +55,10 @@ class Tokenizer:
         pieces |= {index: name.encode() for name, index in self._reserved.items()}
         if sorted(pieces) != list(range(len(pieces))):
             raise UserError(f"{source} has gaps in its ids{ADVICE}")
+        reserved = {byte_level(name) for name in self._reserved}
         for merge in model["merges"]:
             merged = merge.replace(" ", "") if isinstance(merge, str) else "".join(merge)
-            if merged in self._reserved:
+            if merged in reserved:
                 raise UserError(f"{source} can merge plain text into the reserved {merged!r}{ADVICE}")
         return [pieces[index] for index in range(len(pieces))]
 
