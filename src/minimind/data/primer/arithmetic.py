@@ -40,7 +40,7 @@ def is_table(op: str, a: int, b: int) -> bool:
     if op == "÷":
         return b < 10 and a < 10 * b
     if op == "<":
-        return max(a, b) < 10 or a in CALENDAR or b in CALENDAR
+        return min(a, b) < 10 or a in CALENDAR or b in CALENDAR
     return min(a, b) < 10 or (op == "-" and b in CALENDAR and a - b <= 12)
 
 

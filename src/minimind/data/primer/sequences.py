@@ -2,13 +2,15 @@
 
 A number sequence is worked by writing its step once and then taking it: for 43,47,51,55 `43+4=47`, `5+4=9`, `55+4=59`.
 The ones of the first two numbers give the step. Nothing in training continues a held-out sequence: texts show no more
-than four numbers and the next, except counting by one and by ten, which is never asked.
+than four numbers and the next, except counting by one and by ten, which is never asked. Such a line is a sorted list,
+too, and must not be one that the sorting exam holds out.
 """
 
 import random
 
 from minimind.data.primer.arithmetic import quick
 from minimind.data.primer.skill import Draft, ask, draw_free, plain, short, subject, worked
+from minimind.data.primer.sorting import list_key
 from minimind.data.primer.wording import SIDE, pairs, wording
 
 SHOWN = 4
@@ -31,7 +33,8 @@ def _numbers(rng: random.Random, language: str) -> Draft:
     question = rng.choice(wording()["sequences"][language]).format(n=",".join(map(str, terms[:SHOWN])))
     answer = str(terms[-1])
     steps = [f"{terms[0]}{op}{step}={terms[1]}", *quick(op, terms[-2], step)]
-    return Draft((("sequences", op, first, step),), ask(question), worked(steps, answer), answer)
+    keys = (("sequences", op, first, step), list_key(terms), list_key(terms[:SHOWN]))
+    return Draft(keys, ask(question), worked(steps, answer), answer)
 
 
 def _pattern(rng: random.Random, language: str) -> Draft:
