@@ -16,7 +16,8 @@ class RMSNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.is_cpu and x.dtype == self.weight.dtype == torch.float32:
             return _RMSNorm.apply(x, self.weight, self.eps)
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        # Torch's fused kernels want one type; inside they compute in fp32.
+        return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
 
 
 class _RMSNorm(torch.autograd.Function):

@@ -64,10 +64,11 @@ def load_weights(path: str | Path) -> State:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: refused, because it holds something other than plain tensors ({reason})") from None
+        raise UserError(
+            f"{path}: refused, as it holds something other than plain tensors ({_first_line(error)})"
+        ) from None
     except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{path}: is damaged or no weights file ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{path}: is damaged or no weights file ({_first_line(error)})") from None
     strange = not isinstance(state, dict) or any(
         not isinstance(name, str) or not isinstance(value, Tensor) for name, value in state.items()
     )
@@ -131,7 +132,7 @@ def _load_safetensors(path: Path) -> State:
     try:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
-        raise UserError(f"{path}: is damaged or no safetensors file ({error})") from None
+        raise UserError(f"{path}: is damaged or no safetensors file ({_first_line(error)})") from None
 
 
 def _load_folder(folder: Path) -> State:
@@ -156,6 +157,11 @@ def _load_folder(folder: Path) -> State:
     if absent:
         raise UserError(f"{folder}: the shards lack {_listed(absent)}")
     return state
+
+
+def _first_line(error: Exception) -> str:
+    """Torch's messages go on with advice that does not concern the user, and some are empty."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _listed(names: list[str], most: int = 8) -> str:
