@@ -31,7 +31,7 @@ def packed() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def embedding_gradients(model: LanguageModel, ids: Tensor, **kwargs) -> tuple[Tensor, Tensor]:
-    """Hidden states [B, T, D], and the gradient of a fixed projection of them at each place of the embedding's output."""
+    """Hidden states [B, T, D], and the gradient of a fixed projection of them at each embedded token."""
     kept = []
     handle = model.model.embed_tokens.register_forward_hook(lambda module, args, out: kept.append(out))
     hidden = model(ids, logits=False, **kwargs).hidden
