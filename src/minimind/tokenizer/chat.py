@@ -129,11 +129,12 @@ class _Script:
         self.say("\n")
 
     def encode(self, encode_batch: Callable[[Sequence[str]], list[list[int]]]) -> Rendered:
-        encoded = iter(encode_batch([run for run, _ in self._runs if isinstance(run, str)]))
+        words = list(dict.fromkeys(run for run, _ in self._runs if isinstance(run, str)))  # most turns share some
+        encoded = dict(zip(words, encode_batch(words), strict=True))
         ids: list[int] = []
         mask: list[bool] = []
         for run, said in self._runs:
-            found = next(encoded) if isinstance(run, str) else [run]
+            found = encoded[run] if isinstance(run, str) else [run]
             ids += found
             mask += [said] * len(found)
         return Rendered(ids, mask)
