@@ -9,6 +9,7 @@ from minimind.stages import dpo as dpo_page
 from minimind.stages import full_sft as full_sft_page
 from minimind.stages import grpo as grpo_page
 from minimind.stages import pretrain as pretrain_page
+from minimind.stages import tokenizer as tokenizer_page
 from minimind.train.settings import OptimGroup, RunGroup
 
 WIDTH = 256  # tokens of a packed row; the curriculum's documents have 15 to 150
@@ -56,4 +57,14 @@ def grpo() -> grpo_page.Config:
         data=DataGroup(data_path="dataset/*grpo*.jsonl", max_seq_len=WIDTH, validation_share=0.01),
         optim=OptimGroup(learning_rate=3e-4, schedule="constant", warmup_steps=2, beta2=0.95),
         run=RunGroup(batch_size=16, max_steps=30, save_interval=50, log_interval=5),
+    )
+
+
+def tokenizer() -> tokenizer_page.Config:
+    return tokenizer_page.Config(
+        vocab_size=2048,
+        split_digits=True,
+        data_path="dataset/*tokenizer*.jsonl",
+        save_dir="out/tokenizer_primer",
+        max_characters=1_000_000,
     )

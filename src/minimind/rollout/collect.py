@@ -4,8 +4,8 @@ The replies are sampled from the model's full distribution at the given temperat
 forward scores them under that same distribution: what is learned from is what was done.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ import torch
 from minimind.data.pack import IGNORED, Batch, Document, pack
 from minimind.infer.decode import generate
 from minimind.ops.sampling import Sampling
+from minimind.rewards import Reward
 from minimind.tokenizer import Tokenizer
 
 
@@ -42,8 +43,8 @@ class Rollout:
         return table[owners, batch.positions[supervised] + 1 - self.prompt_lengths[owners]]
 
     def to(self, device: torch.device) -> "Rollout":
-        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
-        return Rollout(**{**vars(self), **moved, "batch": self.batch.to(device)})
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor | Batch)}
+        return replace(self, **moved)
 
 
 def collect(
@@ -53,15 +54,14 @@ def collect(
     group_size: int,
     sampling: Sampling,
     seeds: Sequence[int],
-    judge: Callable,
+    reward: Reward,
     width: int,
     batch_size: int = 256,
 ) -> Rollout:
     """Samples `group_size` replies to each prompt (with .ids and .value) and judges them.
 
     seeds: one for each prompt, so that a prompt's replies do not depend on the other prompts or on the rank.
-    judge(prompt, text) -> (reward, {part: value}). width: of the packed rows; a reply is cut where prompt and reply
-    would be longer than that.
+    width: of the packed rows; a reply is cut where prompt and reply would be longer than that.
     """
     requests, samplings = [], []
     for prompt, seed in zip(prompts, seeds, strict=True):
@@ -77,20 +77,22 @@ def collect(
     completions = generate(model, requests, samplings, tokenizer.eos_id, batch_size=batch_size)
     model.train(was_training)
 
-    documents, replies, judged = [], [], []
+    documents, replies, scores = [], [], []
     for index, (request, completion) in enumerate(zip(requests, completions, strict=True)):
         ids = np.array(request + completion.ids)
         documents.append(Document(ids, np.arange(len(ids)) >= len(request)))
         replies.append(tokenizer.decode([token for token in completion.ids if token != tokenizer.eos_id]))
-        judged.append(judge(prompts[index // group_size], replies[-1]))
+        prompt = prompts[index // group_size]
+        scores.append(reward.score(prompt.messages[-1]["content"], replies[-1], prompt.answer))
     behaviour = torch.nn.utils.rnn.pad_sequence(
         [torch.tensor(completion.logprobs) for completion in completions], batch_first=True
     )
     shape = (len(prompts), group_size)
+    rewards = {name: torch.tensor([float(score[name]) for score in scores]).view(shape) for name in scores[0]}
     return Rollout(
         batch=pack(documents, width),
-        rewards=torch.tensor([reward for reward, _ in judged]).view(shape),
-        parts={name: torch.tensor([float(parts[name]) for _, parts in judged]).view(shape) for name in judged[0][1]},
+        rewards=rewards.pop("total"),
+        parts=rewards,
         behaviour=behaviour,
         prompt_lengths=torch.tensor([len(request) for request in requests]),
         lengths=torch.tensor([len(completion.ids) for completion in completions]),

@@ -25,11 +25,11 @@ import torch.nn.functional as F
 from minimind.config import flag, to_dict
 from minimind.data.pack import Batch
 from minimind.data.material import DataGroup, data_group, open_pairs
+from minimind.infer.score import reply_logprobs
 from minimind.infer.text import show_replies
 from minimind.lineage import begin, publisher
 from minimind.model.count import flops_per_token
 from minimind.model.settings import ModelGroup, model_group
-from minimind.ops.loss import IGNORED, token_logprobs
 from minimind.train.run import start
 from minimind.train.settings import OptimGroup, RunGroup, make_optimizer, optim_group, run_group
 
@@ -74,16 +74,6 @@ def objective(
         "reward_rejected": beta * gain_rejected.detach().sum(),
     }
     return losses.sum(), statistics
-
-
-def reply_logprobs(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """(log-probability of each document's supervised tokens [2P], how many they are [2P])."""
-    output = model(batch.ids, positions=batch.positions, documents=batch.documents, logits=False)
-    supervised = batch.targets != IGNORED
-    owners = batch.documents[supervised]
-    logprobs = token_logprobs(output.hidden[supervised], model.lm_head.weight, batch.targets[supervised])
-    sums = torch.zeros(batch.padding, device=logprobs.device, dtype=logprobs.dtype).index_add(0, owners, logprobs)
-    return sums, torch.bincount(owners, minlength=batch.padding)
 
 
 def pair_losses(model: torch.nn.Module, batch: Batch, reference: torch.Tensor, config: Config):

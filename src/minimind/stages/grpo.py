@@ -28,13 +28,13 @@ import torch
 from minimind.config import flag, to_dict
 from minimind.data.pack import Batch
 from minimind.data.material import DataGroup, data_group, open_prompted
+from minimind.infer.score import target_logprobs
 from minimind.infer.text import show_replies
 from minimind.lineage import begin, publisher
 from minimind.model.count import flops_per_token
 from minimind.model.settings import ModelGroup, model_group
 from minimind.ops.advantage import group_advantages
 from minimind.ops.kl import k3
-from minimind.ops.loss import IGNORED, token_logprobs
 from minimind.ops.sampling import Sampling
 from minimind.rewards import Reward
 from minimind.rollout.collect import Rollout, collect
@@ -94,18 +94,10 @@ def denominator(lengths: torch.Tensor, normalise: str) -> float:
     return float(lengths.sum()) if normalise == "token" else float(len(lengths))
 
 
-def reply_logprobs(model: torch.nn.Module, batch: Batch, temperature: float) -> torch.Tensor:
-    """[N] log-probabilities of the batch's supervised tokens, at the temperature that they were sampled at."""
-    output = model(batch.ids, positions=batch.positions, documents=batch.documents, logits=False)
-    supervised = batch.targets != IGNORED
-    targets = batch.targets[supervised]
-    return token_logprobs(output.hidden[supervised], model.lm_head.weight, targets, temperature=temperature)
-
-
 def loss_of_part(run, model, reference, rollout: Rollout, advantages: torch.Tensor, part: Batch, config: Config):
     """(weighted sum of the losses of one micro-batch, statistics as pairs (sum, count))."""
     with run.autocast():
-        logprobs = reply_logprobs(model, part, config.temperature)
+        logprobs, _ = target_logprobs(model, part, config.temperature)
     behaviour = rollout.of_targets(part, rollout.behaviour)
     weights = rollout.of_targets(part, token_weights(rollout.lengths, config.normalise, config.max_new_tokens))
     own = rollout.of_targets(part, advantages.flatten())
@@ -117,7 +109,7 @@ def loss_of_part(run, model, reference, rollout: Rollout, advantages: torch.Tens
     }
     if reference is not None:
         with torch.no_grad(), run.autocast():
-            anchor = reply_logprobs(reference, part, config.temperature)
+            anchor, _ = target_logprobs(reference, part, config.temperature)
         divergence = k3(logprobs, anchor)
         losses = losses + config.beta * divergence
         statistics["kl"] = (divergence.detach().sum(), len(ratio))
@@ -128,7 +120,7 @@ def train(config: Config) -> None:
     """Reads prompts with answers from `data_path`, trains, and writes `{save_dir}/grpo_{hidden_size}.pth`."""
     origin = begin("grpo", config.model, config.run)
     data = open_prompted(config.data, config.run, origin.tokenizer, config.max_new_tokens, config.reasoning)
-    reward = Reward.parse(config.rewards)
+    reward = Reward(config.rewards)
     run = start(config.run, config.optim, name=origin.name, snapshot=to_dict(config), identity=origin.identity | data.identity)
     model = run.ready(origin.model(), "trained")
     reference = run.ready(copy.deepcopy(model), "frozen") if config.beta else None
@@ -143,7 +135,7 @@ def train(config: Config) -> None:
         prompts = stream.next(config.run.batch_size * config.run.accumulation_steps)
         seeds = [prompt.key + 1_000_003 * (config.run.seed + 1_000_003 * step.number) for prompt in prompts]
         rollout = collect(
-            model, origin.tokenizer, prompts, config.num_generations, sampling, seeds, judge, config.data.max_seq_len
+            model, origin.tokenizer, prompts, config.num_generations, sampling, seeds, reward, config.data.max_seq_len
         ).to(run.device)
         advantages = group_advantages(rollout.rewards, by_deviation=config.scale_rewards)
         for _ in range(config.updates):
