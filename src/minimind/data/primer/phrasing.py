@@ -59,10 +59,11 @@ def _compose(relation: Relation, language: str) -> list[tuple[str, str]]:
 
 
 def _choose_held(rows: list[tuple[str, str]], inside: dict[str, tuple[str, ...]], relation: str, language: str) -> set:
-    """The templates kept for the exam: none that another wording contains, so that training keeps the basic ones."""
+    """The templates kept for the exam: none that is plain or stands in another, as training needs the basic ones."""
     rng = random.Random(f"phrasings of {relation} in {language}")
     contained = {part for template, parts in inside.items() for part in parts if part != template}
-    leaves = [row for row in rows if row[1] not in contained and row[0] != read_toml("frames")["bare"][language]]
+    basic = (_frames("noun", language)[0], read_toml("frames")["bare"][language], _frames("ask", language)[0])
+    leaves = [row for row in rows if row[1] not in contained and row[0] not in basic]
     nouns = [row for row in leaves if row[0] in _frames("noun", language)]
     asks = [row for row in leaves if row[0] in _frames("ask", language)]
     whole = rng.choice(sorted({frame for frame, _ in nouns}))
