@@ -184,12 +184,12 @@ def test_environment_is_read_in_runtime_and_cli_only():
 
 
 def dotted(node: ast.expr) -> str:
-    """`torch.load` for the function of a call; empty for anything that is not a plain name."""
+    """`torch.load` for the function of a call, `?.eval` for a method of something without a name."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):
-        return f"{dotted(node.value)}.{node.attr}".lstrip(".")
-    return ""
+        return f"{dotted(node.value)}.{node.attr}"
+    return "?"
 
 
 def unsafe(call: ast.Call) -> str | None:

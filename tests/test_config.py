@@ -125,6 +125,10 @@ def test_flags_are_not_abbreviated():
     assert problems("--batch", "3") == ["unknown flag --batch: did you mean --batch_size?"]
 
 
+def test_help_is_near_too():
+    assert problems("--hlep") == ["unknown flag --hlep: did you mean --help?"]
+
+
 def test_a_flag_like_nothing():
     assert problems("--zzzzqqq") == ["unknown flag --zzzzqqq: --help lists the flags"]
 
@@ -237,7 +241,7 @@ def test_help_names_every_flag_with_default_alias_and_group(capsys):
         "usage: minimind try",
         "Tries things.",
         "  minimind try --lr 1e-4",
-        "optimizer (How weights move):",
+        "\nHow weights move:",
         "peak learning rate (default 0.001; also --lr)",
         "--dtype auto|bfloat16|float32",
         "--use_moe 0|1",

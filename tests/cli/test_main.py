@@ -59,6 +59,8 @@ def fake_stage(monkeypatch):
             raise UserError("first sentence\nsecond sentence")
         if config.epochs == 14:
             raise KeyboardInterrupt
+        if config.epochs == 16:
+            raise ModuleNotFoundError("No module named 'swanlab'", name="swanlab")
         if config.epochs == 15:
             raise SystemExit(7)
         trained.append(config)
@@ -101,6 +103,8 @@ def test_exit_statuses(fake_stage, capsys):
         "minimind pretrain: first sentence\nminimind pretrain: second sentence\n",
     )
     assert say(["pretrain", "--epochs", "14"], capsys)[0] == 130
+    status, _, err = say(["pretrain", "--epochs", "16"], capsys)
+    assert (status, err.split(":")[1]) == (2, " the package swanlab is not installed here")
     with pytest.raises(SystemExit) as stopped:
         cli.main(["pretrain", "--epochs", "15"])
     assert stopped.value.code == 7

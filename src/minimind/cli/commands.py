@@ -100,7 +100,7 @@ COMMANDS = (
     Command(
         "eval",
         "put preset questions, or your own, to a model",
-        "minimind.cli.eval",
+        "minimind.cli.eval_llm",
         MODELS,
         ("minimind eval --weight full_sft",),
         aliases=("eval_llm",),

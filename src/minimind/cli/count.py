@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass, field
 
 from minimind.config import flag, parse
-from minimind.model import count
 from minimind.model.config import ModelConfig
+from minimind.model.count import summary
 from minimind.model.presets import PRESETS, preset
 
 
@@ -28,14 +28,14 @@ def main(argv: list[str]) -> int:
         argv,
         command="minimind count",
         description="Counts parameters (a tied embedding once), those active for a token, floating-point operations "
-        "per trained token (forward and backward) and bytes of the weights. Without a preset or size flags it "
-        f"shows every preset: {', '.join(PRESETS)}.",
+        "per token of a forward pass (training takes three times as many) and bytes of the weights in half precision. "
+        f"Without a preset or size flags it shows every preset: {', '.join(PRESETS)}.",
         examples="minimind count\nminimind count --preset minimind2-moe --json\n"
         "minimind count --hidden_size 768 --num_hidden_layers 16",
         preset=start,
     )
     if config.json:
-        print(json.dumps(measure(config.model, config.sequence_length)))
+        print(json.dumps(summary(config.model, config.sequence_length)))
     elif chosen or config.model != ModelConfig():
         _print_table({chosen[-1] if chosen else "this model": config.model}, config.sequence_length)
     else:
@@ -43,22 +43,12 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def measure(model: ModelConfig, sequence_length: int) -> dict[str, int]:
-    """The four numbers that other programs read."""
-    return {
-        "parameters": count.parameters(model),
-        "active_parameters": count.active_parameters(model),
-        "flops_per_token": count.flops_per_token(model, sequence_length),
-        "bytes": count.bytes(model),
-    }
-
-
 def _print_table(models: dict[str, ModelConfig], sequence_length: int) -> None:
     print(f"{'model':<18}{'parameters':>14}{'active':>14}{'MFLOP/token':>14}{'MB of weights':>15}")
     for name, model in models.items():
-        numbers = measure(model, sequence_length)
+        numbers = summary(model, sequence_length)
         print(
             f"{name:<18}{numbers['parameters']:>14,}{numbers['active_parameters']:>14,}"
             f"{numbers['flops_per_token'] / 1e6:>14,.1f}{numbers['bytes'] / 1e6:>15,.1f}"
         )
-    print(f"MFLOP/token: forward and backward, with {sequence_length} tokens of context")
+    print(f"MFLOP/token: one forward pass over {sequence_length} tokens; training takes three times as much")

@@ -1,5 +1,6 @@
 """`minimind COMMAND --flag value`: finds the command, runs it, and says in one sentence what the user got wrong."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -10,6 +11,7 @@ from minimind.config import UserError, nearest, parse
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+EXIT_NO_READER = 141  # 128 + SIGPIPE
 
 
 def console() -> None:
@@ -37,6 +39,18 @@ def main(argv: Sequence[str]) -> int:
         for line in str(error).split("\n"):
             print(f"minimind {command.name}: {line}", file=sys.stderr)
         return EXIT_USER_ERROR
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] == "minimind":
+            raise
+        print(
+            f"minimind {command.name}: the package {error.name} is not installed here: "
+            "run `make install` and use .venv/bin/minimind, or install it with pip",
+            file=sys.stderr,
+        )
+        return EXIT_USER_ERROR
+    except BrokenPipeError:  # the reader, `head` for example, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
+        return EXIT_NO_READER
     except KeyboardInterrupt:
         print(f"minimind {command.name}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -75,7 +75,7 @@ def split(leaves: list[Leaf], argv: Sequence[str], with_preset: bool) -> tuple[d
             earlier = named.get(leaf.name, []) if leaf.many else []
             named[leaf.name] = earlier + (values or (["1"] if leaf.kind is bool else []))
         elif spelling not in general:
-            near = nearest(spelling, [*by_spelling, *general])
+            near = nearest(spelling, [*by_spelling, *general, "help"])
             problems.append(
                 f"unknown flag --{typed}: {f'did you mean --{near}?' if near else '--help lists the flags'}"
             )

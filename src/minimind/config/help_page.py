@@ -36,12 +36,10 @@ def help_page(config: Any, leaves: list[Leaf], command: str, description: str, e
 
 
 def _heading(group: tuple[str, ...], cls: type) -> str:
-    """The group's name and the first line of its docstring (unless dataclasses made that up from the signature)."""
+    """The first line of the group's docstring (unless dataclasses made that up from the signature), or its name."""
     doc = (cls.__doc__ or "").strip()
     purpose = "" if doc.startswith(f"{cls.__name__}(") else doc.split("\n")[0].rstrip(".")
-    if not group:
-        return "this command:"
-    return f"{'.'.join(group)}{f' ({purpose})' if purpose else ''}:"
+    return f"{(purpose or '.'.join(group)) if group else 'this command'}:"
 
 
 def _value(leaf: Leaf) -> str:
