@@ -31,8 +31,12 @@ class Pupil(torch.nn.Module):
     def __init__(self, tokenizer, replies):
         super().__init__()
         self.config = ModelConfig(
-            vocab_size=tokenizer.vocab_size, hidden_size=8, num_hidden_layers=1, num_attention_heads=1,
-            num_key_value_heads=1, max_position_embeddings=512,
+            vocab_size=tokenizer.vocab_size,
+            hidden_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+            num_key_value_heads=1,
+            max_position_embeddings=512,
         )
         self.weight = torch.nn.Parameter(torch.zeros(1))
         self.script = {}

@@ -20,7 +20,9 @@ class Config:
     out: str = flag("", "write every question, reply and mark to this JSONL file")
     subjects: list[str] = flag([], "only these subjects; none: all of them")
     per_language: int = flag(100, "questions for each subject and language", minimum=1)
-    max_new_tokens: int = flag(0, "longest reply in tokens; 0: twice the length of the reference and 16 more", minimum=0)
+    max_new_tokens: int = flag(
+        0, "longest reply in tokens; 0: twice the length of the reference and 16 more", minimum=0
+    )
     batch_size: int = flag(256, "questions answered at the same time", minimum=1)
     save_dir: str = flag("out", "folder of the weights", "--out_dir")
     hidden_size: int | None = flag(None, "width of the weights, where several of one name exist", "--dim", minimum=1)
@@ -119,10 +121,13 @@ def print_table(reports: dict[str, dict]) -> None:
     table.add_section()
     for split in first["splits"]:
         table.add_row(
-            f"[dim]all of '{split}'", *(cell for r in reports.values() for cell in ("", "", with_error(r["splits"][split])))
+            f"[dim]all of '{split}'",
+            *(cell for r in reports.values() for cell in ("", "", with_error(r["splits"][split]))),
         )
     table.add_section()
-    mean = (cell for r in reports.values() for cell in ("", "", with_error({"score": r["mean"], "stderr": r["stderr"]})))
+    mean = (
+        cell for r in reports.values() for cell in ("", "", with_error({"score": r["mean"], "stderr": r["stderr"]}))
+    )
     table.add_row("mean", *mean, style="bold")
     console = Console()
     # Outside a terminal nothing tells the width, and a cut table is of no use.

@@ -113,9 +113,7 @@ def unique(values: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def write_transcript(
-    path: str | Path, items: Sequence[Example], replies: Sequence[str], marks: Sequence[bool]
-) -> None:
+def write_transcript(path: str | Path, items: Sequence[Example], replies: Sequence[str], marks: Sequence[bool]) -> None:
     """One JSON line for each item: the question, what was expected, what was said, and whether that is right."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:

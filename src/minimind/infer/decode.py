@@ -78,7 +78,9 @@ class Decoder:
         assert len(sampling) == len(prompts), f"{len(sampling)} samplings for {len(prompts)} prompts"
         for index, prompt in enumerate(prompts):
             if len(prompt) == 0:
-                raise ValueError(f"prompt {index} is empty: a prompt needs at least one token, such as the start of text")
+                raise ValueError(
+                    f"prompt {index} is empty: a prompt needs at least one token, such as the start of text"
+                )
         parameter = next(model.parameters())
         self.model, self.device = model, parameter.device
         self.prompts = [torch.tensor(prompt, dtype=torch.int64) for prompt in prompts]
@@ -142,7 +144,9 @@ class Decoder:
         ):
             own = own.tolist()
             reason = "stop" if own and own[-1] in self.stops[index] else "length"
-            completions.append(Completion(own, own_logprobs.tolist(), "cancelled" if index in self.cancelled else reason))
+            completions.append(
+                Completion(own, own_logprobs.tolist(), "cancelled" if index in self.cancelled else reason)
+            )
         return completions
 
     def _prefill(self, free: int) -> tuple[slice, Tensor]:
