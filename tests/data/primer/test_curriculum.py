@@ -11,6 +11,7 @@ from minimind.data.primer.exam import exam_items
 from minimind.data.primer.lessons import lesson_exam
 from minimind.data.primer.subject import LANGUAGES, correct
 from minimind.data.primer.write import FILES, write, write_records
+from minimind.data.records import read_records
 
 STREAMS = {
     "pretrain": curriculum.pretrain_texts,
@@ -107,6 +108,16 @@ def test_one_file_for_each_stage_in_its_format(tmp_path):
     for line in (tmp_path / "primer_grpo.jsonl").read_text(encoding="utf-8").splitlines():
         record = json.loads(line)
         assert record["conversations"][-1]["role"] == "user" and record["answer"]
+
+
+def test_the_stages_readers_find_nothing_to_complain_of(tmp_path):
+    """The same readers as for any other data, with no record allowed to be bad."""
+    write(tmp_path, 600, seed=4)
+    kinds = {"pretrain": "text", "tokenizer": "text", "dpo": "preference", "grpo": "prompt"}
+    for kind in FILES:
+        path = tmp_path / f"primer_{kind}.jsonl"
+        records = list(read_records(str(path), kinds.get(kind, "chat"), strict=True))
+        assert len(records) == len(path.read_text(encoding="utf-8").splitlines())
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):

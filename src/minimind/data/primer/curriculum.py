@@ -16,7 +16,7 @@ from minimind.data.primer.catalogue import groups
 from minimind.data.primer.catalogue import subjects as subjects
 from minimind.data.primer.identity import PEBBLE, Persona
 from minimind.data.primer.identity import train as identity_example
-from minimind.data.primer.knowledge import knowledge_subjects
+from minimind.data.primer.knowledge import KNOWLEDGE
 from minimind.data.primer.lessons import lesson_subject
 from minimind.data.primer.read import between, pick
 from minimind.data.primer.subject import LANGUAGES, Example, Subject
@@ -86,7 +86,7 @@ def _chat(
             more = conversation(other.train(rng, language))
             if len(more) == 2:
                 messages += more
-    elif len(messages) == 2 and subject in knowledge_subjects() and rng.random() < CASUAL_SHARE:
+    elif len(messages) == 2 and subject.name in KNOWLEDGE and rng.random() < CASUAL_SHARE:
         messages = _casual(messages)
     if rng.random() < SYSTEM_SHARE:
         messages.insert(0, {"role": "system", "content": pick(rng, SYSTEM_PROMPTS[language])})
