@@ -89,8 +89,8 @@ def load(
     """Weights with their model and tokenizer, ready to generate.
 
     path: a file, or a folder in the layout of Hugging Face. dtype: of the weights in memory, float32 if not given.
-    tokenizer: a folder or tokenizer.json, in place of the card's. adapter: LoRA weights to merge. Raises UserError where
-    something is missing, damaged, or does not fit together.
+    tokenizer: a folder or tokenizer.json, in place of the card's. adapter: LoRA weights to merge. Raises UserError
+    where something is missing, damaged, or does not fit together.
     """
     path = Path(path)
     state = load_weights(path)
@@ -159,7 +159,7 @@ def newest_weights(save_dir: str | Path = "out") -> Path:
 
 
 def find_adapter(name: str, save_dir: str | Path, hidden_size: int, use_moe: bool = False) -> Path:
-    """The LoRA weights `name`: a path, or {save_dir}/lora/{name}_{hidden_size}[_moe].pth. Raises UserError if absent."""
+    """The LoRA weights `name`: a path, or {save_dir}/lora/{name}_{hidden_size}[_moe].pth. UserError if absent."""
     if Path(name).is_file():
         return Path(name)
     path = Path(save_dir) / "lora" / f"{name}_{hidden_size}{'_moe' if use_moe else ''}.pth"
@@ -171,7 +171,7 @@ def find_adapter(name: str, save_dir: str | Path, hidden_size: int, use_moe: boo
 
 @torch.no_grad()
 def merge_adapter(model: nn.Module, path: str | Path) -> None:
-    """Adds B A of every pair `{module}.lora.A.weight` [r, in], `{module}.lora.B.weight` [out, r] to that module's weight.
+    """Adds B A of every pair `{module}.lora.A.weight` [r, in], `{module}.lora.B.weight` [out, r] to its weight.
 
     Raises UserError when a half is missing, a module is not in the model, or the shapes do not fit.
     """
@@ -189,8 +189,8 @@ def merge_adapter(model: nn.Module, path: str | Path) -> None:
             raise UserError(f"{path} adapts {target}, which this model does not have")
         if up.shape[1] != down.shape[0] or (up.shape[0], down.shape[1]) != tuple(weight.shape):
             raise UserError(
-                f"{path} adapts {target} by {tuple(up.shape)} x {tuple(down.shape)}, but its weight is {tuple(weight.shape)}; "
-                "it was trained on another model"
+                f"{path} adapts {target} by {tuple(up.shape)} x {tuple(down.shape)}, but its weight is "
+                f"{tuple(weight.shape)}; it was trained on another model"
             )
         weight += (up @ down).to(weight)
 
@@ -218,7 +218,7 @@ def card_config(card: dict, path: Path) -> ModelConfig:
 
 
 def tokenizer_of(card: dict, path: Path) -> Tokenizer:
-    """The tokenizer that a card names: "default", or a folder beside the weights. Raises UserError if it has changed."""
+    """The tokenizer that a card names: "default", or a folder beside the weights. UserError if it has changed."""
     name = card.get("tokenizer", "default")
     tokenizer = Tokenizer.load(None if name == "default" else path.parent / name)
     if tokenizer.hash != card.get("tokenizer_hash", tokenizer.hash):

@@ -26,7 +26,7 @@ ITEMS = [
 
 
 class Pupil(torch.nn.Module):
-    """Looks at the last token of the question and says what it has been told for it: a model in all that `generate` asks."""
+    """Says what it has been told for each question: a model in all that `generate` asks of one."""
 
     def __init__(self, tokenizer, replies):
         super().__init__()
@@ -47,7 +47,7 @@ class Pupil(torch.nn.Module):
         self.longest_script = max(map(len, self.script.values()))
 
     def forward(self, ids, cache, logits):
-        """The 'hidden state' is what the row has read so far: it is kept beside the cache, at the cache's own places."""
+        """The 'hidden state' is what the row has read so far, which is kept in the cache."""
         positions = cache.reserve(ids.shape[1])
         kept = ids[:, None, :, None].expand(-1, 1, -1, 8).float()
         keys, _ = cache.append(0, kept, kept)

@@ -1,4 +1,4 @@
-"""The continuous batch against the plainest generation there is: the whole sequence through the model for every token."""
+"""The continuous batch against the plainest generation there is: every token from the whole sequence."""
 
 import pytest
 import torch

@@ -42,8 +42,8 @@ def main(argv: list[str]) -> int:
         Config(),
         argv,
         command="minimind chat",
-        description="Talks with a model; answers appear as they are made. Inside, /help lists the commands. Questions may also "
-        "come through a pipe, one a line.",
+        description="Talks with a model; answers appear as they are made. Inside, /help lists the commands. "
+        "Questions may also come through a pipe, one a line.",
         examples="minimind chat\nminimind chat --weight dpo --temperature 0.7\n"
         "echo 'What is the capital of France?' | minimind chat --temperature 0",
     )

@@ -58,7 +58,8 @@ def main(argv: list[str]) -> int:
         Config(),
         argv,
         command="minimind eval",
-        description="Puts eight preset questions to a model, or your own. Weights of the stage pretrain continue texts instead.",
+        description="Puts eight preset questions to a model, or your own. Weights of the stage pretrain continue texts "
+        "instead.",
         examples="minimind eval --weight full_sft\nminimind eval --weight reason --max_new_tokens 1024\n"
         "echo 0 | python eval_llm.py --weight pretrain --temperature 0",
     )

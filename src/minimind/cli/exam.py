@@ -36,8 +36,8 @@ def main(argv: list[str]) -> int:
         Config(),
         argv,
         command="minimind exam",
-        description="Asks every question of the primer's exam and judges the replies exactly. The questions are the same for "
-        "every model, and none of them occurs in the primer's training data.",
+        description="Asks every question of the primer's exam and judges the replies exactly. The questions are the "
+        "same for every model, and none of them occurs in the primer's training data.",
         examples="minimind exam --weight full_sft\nminimind exam --weight full_sft --weight grpo\n"
         "minimind exam --weight out/dpo_128.pth --json --out replies.jsonl",
     )

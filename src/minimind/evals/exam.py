@@ -1,6 +1,7 @@
 """The exam: every question asked once, answered greedily, judged exactly.
 
-The standard error of a score p over n items is sqrt(p (1 - p) / n): items are questions drawn from all that could be asked.
+The standard error of a score p over n items is sqrt(p (1 - p) / n): items are questions drawn from all that could be
+asked.
 """
 
 import json
@@ -27,8 +28,9 @@ def run(
 ) -> dict:
     """The report of `bundle` (with .model and .tokenizer) over `items`, see `report`.
 
-    max_new_tokens: of an answer; None allows twice the reference's own length and 16 tokens more, so that a reply is only cut
-    when it is wrong anyway. progress(done, total) counts items. transcript: a JSONL file for every question and reply.
+    max_new_tokens: of an answer; None allows twice the reference's own length and 16 tokens more, so that a reply is
+    only cut when it is wrong anyway. progress(done, total) counts items. transcript: a JSONL file for every question
+    and reply.
     """
     replies = answer(bundle, items, batch_size, max_new_tokens, progress)
     marks = [correct(item, reply) for item, reply in zip(items, replies, strict=True)]
@@ -74,8 +76,8 @@ def answer(
 def report(items: Sequence[Example], marks: Sequence[bool]) -> dict:
     """Scores as shares of 1, with the standard error of each.
 
-    {"mean", "stderr", "items", "subjects": {name: {"zh": {"score", "stderr", "items"}, "en": ..., "score", "stderr", "items"}},
-    "splits": {name: {"score", "stderr", "items"}}}. The mean is that of the subjects' scores.
+    {"mean", "stderr", "items", "subjects": {name: {"zh": MARKS, "en": MARKS, **MARKS}}, "splits": {name: MARKS}} with
+    MARKS = {"score", "stderr", "items"}. The mean is that of the subjects' scores.
     """
     subjects = {}
     for name in unique(item.subject for item in items):

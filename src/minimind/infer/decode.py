@@ -1,8 +1,8 @@
 """Generation for many prompts at once: a continuous batch over a cache that is allocated once.
 
-The active requests are always the first rows of the cache, so that a step works on views of it: when a request ends, the
-last active row takes its place, and waiting prompts are prefilled into the free rows behind. What the steps produced is
-kept as tensors and sorted to the requests once, at the end.
+The active requests are always the first rows of the cache, so that a step works on views of it: when a request ends,
+the last active row takes its place, and waiting prompts are prefilled into the free rows behind. What the steps
+produced is kept as tensors and sorted to the requests once, at the end.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -25,8 +25,9 @@ OnTokens = Callable[[list[int], list[int]], Collection[int] | None]
 class Completion:
     """The answer to one prompt.
 
-    ids: the tokens generated, with the token that ended the answer. logprobs: one per token, under the distribution it was
-    drawn from (at temperature 0: the model's own, see `ops.sampling.draw`). finish_reason: "stop", "length", "cancelled".
+    ids: the tokens generated, with the token that ended the answer. logprobs: one per token, under the distribution
+    it was drawn from (at temperature 0: the model's own, see `ops.sampling.draw`). finish_reason: "stop",
+    "length", "cancelled".
     """
 
     ids: list[int]
@@ -44,10 +45,10 @@ def generate(
 ) -> list[Completion]:
     """Continues every prompt (token ids, at least one each); the completions stand in the order of the prompts.
 
-    sampling: one for each prompt, or one for all, where each prompt gets its own seed (`Sampling.fork`). batch_size: rows that are
-    computed together at most; it changes the speed and nothing else. on_tokens(requests, ids) is told the new token of each
-    request after every step; the requests that it returns are cancelled. Raises ValueError for an empty prompt and for
-    logits that are no distribution.
+    sampling: one for each prompt, or one for all, where each prompt gets its own seed (`Sampling.fork`). batch_size:
+    rows that are computed together at most; it changes the speed and nothing else. on_tokens(requests, ids) is told
+    the new token of each request after every step; the requests that it returns are cancelled. Raises ValueError for
+    an empty prompt and for logits that are no distribution.
     """
     was_training = model.training
     model.eval()
@@ -93,7 +94,8 @@ class Decoder:
         self.stop_table = torch.tensor([[*ids, *[eos_id] * (width - len(ids))] for ids in self.stops])
         self.size = min(batch_size, len(prompts))
         self.active = 0
-        # What is known of the active rows: their requests and newest tokens; the cache knows their lengths. On the CPU, like those.
+        # What is known of the active rows: their requests and newest tokens; the cache knows their lengths. On the
+        # CPU, like those.
         self.request = torch.zeros(self.size, dtype=torch.int64)
         self.token = torch.zeros(self.size, dtype=torch.int64)
         self.limit = torch.zeros(self.size, dtype=torch.int64)
@@ -150,7 +152,7 @@ class Decoder:
         return completions
 
     def _prefill(self, free: int) -> tuple[slice, Tensor]:
-        """Fills free rows with waiting prompts of like length: the rows and the hidden states [m, D] of their last tokens."""
+        """Fills free rows with prompts of like length: the rows and the hidden states [m, D] of their last tokens."""
         chosen = [self.waiting.pop()]
         shortest = len(self.prompts[chosen[0]])
         while self.waiting and len(chosen) < free:

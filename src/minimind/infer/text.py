@@ -18,8 +18,8 @@ SAMPLE_TOKENS = 64  # of a sample shown during training
 class TextStream:
     """The answer to one prompt: iterating over it yields pieces of text, never half a character, until the answer ends.
 
-    Afterwards, or whenever the loop is left: ids (generated, without the end), text, finish_reason ("stop", "length", or
-    "cancelled" if the loop was left early), seconds of prefill and of the rest. dropped: messages of the
+    Afterwards, or whenever the loop is left: ids (generated, without the end), text, finish_reason ("stop", "length",
+    or "cancelled" if the loop was left early), seconds of prefill and of the rest. dropped: messages of the
     conversation that did not fit and were left out.
     """
 
@@ -75,8 +75,9 @@ def stream_chat(
 ) -> TextStream:
     """The assistant's answer to a conversation; `bundle` has .model and .tokenizer.
 
-    Thinking and tool calls stay in the text, between their tags. The oldest turns are left out where the conversation does not
-    fit the model's window, and counted in `.dropped`. Raises UserError when the last turn alone does not fit.
+    Thinking and tool calls stay in the text, between their tags. The oldest turns are left out where the
+    conversation does not fit the model's window, and counted in `.dropped`. Raises UserError when the last turn
+    alone does not fit.
     """
     window = bundle.model.config.max_position_embeddings
     # A quarter of the window is kept for an answer that may be long; a short one needs only its own length.
@@ -87,7 +88,7 @@ def stream_chat(
 
 
 def stream_text(bundle: Any, text: str, sampling: Sampling) -> TextStream:
-    """The continuation of a text, for models that have only been pretrained: the prompt is the start token and the text."""
+    """The continuation of a text, for models that have only been pretrained: of the start token and the text."""
     prompt = [bundle.tokenizer.bos_id, *bundle.tokenizer.encode(text)]
     room = bundle.model.config.max_position_embeddings - len(prompt)
     if room < 1:

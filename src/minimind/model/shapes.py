@@ -26,11 +26,11 @@ FOREIGN_FIELDS = (
 
 
 def config_of_weights(state: Mapping[str, Tensor], described: Mapping[str, Any] | None = None) -> ModelConfig:
-    """The configuration that fits a state dict of the public MiniMinds (of any generation), of Llama or of Qwen3 layout.
+    """The configuration that fits a state dict of the public MiniMinds (of any generation), Llama or Qwen3.
 
-    What shapes leave open is taken from `described` (a Hugging Face config.json), or is as in the public models: 8 heads,
-    rotary base 1e6, epsilon 1e-6 with normalised queries and 1e-5 without, one expert a token where none is shared, else two.
-    Raises UserError for anything else.
+    What shapes leave open is taken from `described` (a Hugging Face config.json), or is as in the public models: 8
+    heads, rotary base 1e6, epsilon 1e-6 with normalised queries and 1e-5 without, one expert a token where none is
+    shared, else two. Raises UserError for anything else.
     """
     described = dict(described or {})
     described.setdefault("rope_theta", (described.get("rope_parameters") or {}).get("rope_theta", 1e6))

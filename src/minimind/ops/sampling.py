@@ -120,9 +120,9 @@ def draw(logits: Tensor, controls: Controls, position: Tensor, seen: Tensor | No
 
 
 def pick(probabilities: Tensor, noise: Tensor) -> Tensor:
-    """Index [N, 1] where the cumulated `probabilities` [N, V] pass `noise` [N, 1] in [0, 1); never one of probability 0.
+    """Index [N, 1] where the cumulated `probabilities` [N, V] pass `noise` [N, 1] in [0, 1).
 
-    First the block of 64 tokens, then the token: summing blocks is several times faster than cumulating all of V.
+    Never one of probability 0. First the block of 64 tokens, then the token: summing blocks is several times faster than cumulating all of V.
     Rows with NaN get an arbitrary index.
     """
     rows, size = probabilities.shape
@@ -134,7 +134,7 @@ def pick(probabilities: Tensor, noise: Tensor) -> Tensor:
 
 
 def _pass(weights: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the cumulated weights [N, W] pass `share` [N, 1] of their sum: index [N, 1], and the share of its weight left."""
+    """Where the cumulated weights [N, W] pass `share` [N, 1] of their sum: index, and share of its weight left."""
     cumulated = weights.cumsum(-1)
     total = cumulated[:, -1:]
     # Rounding must not lift the threshold to the total: it would pass the end.
