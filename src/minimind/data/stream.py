@@ -67,13 +67,14 @@ class _Stream:
         """All items of the current step, and the cursor after it."""
         items: list = []
         epoch, block, item = self._cursor
-        while True:
-            found = self._block(epoch, block)[item : item + self.per_step - len(items)]
+        while len(items) < self.per_step:
+            there = self._block(epoch, block)
+            found = there[item : item + self.per_step - len(items)]
             items += list(found)
             item += len(found)
-            if len(items) == self.per_step:
-                return items, (epoch, block, item)
-            epoch, block, item = (epoch, block + 1, 0) if block + 1 < self._blocks() else (epoch + 1, 0, 0)
+            if item == len(there):
+                epoch, block, item = (epoch, block + 1, 0) if block + 1 < self._blocks() else (epoch + 1, 0, 0)
+        return items, (epoch, block, item)
 
     def _take(self, count: int) -> list:
         """This rank's next `count` items."""
