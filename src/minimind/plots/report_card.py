@@ -2,8 +2,9 @@
 
 Its source is `report_card.json`:
 
-    {"stages": [{"name", "seconds", "tokens", "exam": {"mean", "subjects": {name: {"zh", "en", "score", "stderr",
-     "items"}}}, "preference_accuracy", ...}, ...], "machine": {name: value}, "samples": [{"question", "answer", ...}]}
+    {"stages": [{"name", "seconds", "tokens", "preference_accuracy", "exam": {"mean", "stderr", "subjects": {name:
+     {"score", "stderr", "items", "zh": {"score", ...}, "en": {"score", ...}}}}}, ...],
+     "machine": {name: value}, "seconds": of everything, "samples": [{"question", "answer", "stage"}, ...]}
 
 Scores are shares between 0 and 1. Of a stage, only the name is required; the curves come from the `metrics.jsonl`
 files beneath the card's folder.
@@ -51,6 +52,7 @@ class Card:
     machine: dict[str, Any]
     samples: list[dict[str, Any]]
     curves: dict[str, Records]  # stage name -> records
+    seconds: float  # of everything, the exams included
 
     @property
     def examined(self) -> list[Stage]:
@@ -62,10 +64,6 @@ class Card:
         names = {name: None for stage in self.examined for name in stage.subjects}
         last = self.examined[-1].subjects if self.examined else {}
         return sorted(names, key=lambda name: -last[name].share if name in last else 1.0)
-
-    @property
-    def seconds(self) -> float:
-        return sum(stage.seconds or 0.0 for stage in self.stages)
 
 
 def write(source: str | Path) -> list[Path]:
@@ -95,7 +93,13 @@ def read(card_file: Path) -> Card:
         raise UserError(f"{card_file}: not a report card ({type(error).__name__}: {error})") from None
     if not stages:
         raise UserError(f"{card_file}: the card has no stages yet")
-    return Card(stages, values.get("machine", {}), values.get("samples", []), _curves(card_file.parent, stages))
+    return Card(
+        stages=stages,
+        machine=values.get("machine", {}),
+        samples=values.get("samples", []),
+        curves=_curves(card_file.parent, stages),
+        seconds=values.get("seconds") or sum(stage.seconds or 0.0 for stage in stages),
+    )
 
 
 def _stage(values: dict[str, Any]) -> Stage:
@@ -118,7 +122,7 @@ def _stage(values: dict[str, Any]) -> Stage:
 
 
 def _score(name: str, values: dict[str, Any]) -> Score:
-    languages = {key: _share(name, values[key]) for key in ("zh", "en") if values.get(key) is not None}
+    languages = {key: _share(name, values[key]["score"]) for key in ("zh", "en") if key in values}
     return Score(_share(name, values["score"]), values.get("stderr") or 0.0, languages, values.get("items", 0))
 
 
