@@ -98,8 +98,10 @@ def test_a_document_is_a_run_of_equal_numbers():
 def test_the_plan_holds_every_token_once_and_wastes_little():
     documents = packed([[60, 70, 64, 62], [100, 94, 50, 12], [3, 5, 90, 96, 62], [33, 34, 35, 36, 37, 19, 62]])
     plan = plan_documents(documents)
-    slots = torch.cat([bucket.tokens.flatten() for bucket in plan.buckets])
-    assert slots[plan.places].tolist() == list(range(documents.numel()))
+    for heads in (1, 3):
+        moves = plan.moves(heads)
+        assert moves.take[moves.put].tolist() == list(range(documents.numel() * heads))
+        assert moves.real.sum() == documents.numel() * heads
     squares = sum(length**2 for length in documents.unique(return_counts=True)[1].tolist())
     assert plan.pairs < 2.5 * squares
     assert plan.pairs < 0.6 * documents.shape[0] * documents.shape[1] ** 2
