@@ -116,7 +116,7 @@ def print_table(reports: dict[str, dict]) -> None:
         cells = []
         for report in reports.values():
             scores = report["subjects"][subject]
-            cells += [percent(scores[key]["score"]) for key in ("zh", "en")] + [with_error(scores)]
+            cells += [percent(scores[key]) for key in ("zh", "en")] + [with_error(scores)]
         table.add_row(subject, *cells)
     table.add_section()
     for split in first["splits"]:

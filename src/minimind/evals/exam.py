@@ -76,16 +76,16 @@ def answer(
 def report(items: Sequence[Example], marks: Sequence[bool]) -> dict:
     """Scores as shares of 1, with the standard error of each.
 
-    {"mean", "stderr", "items", "subjects": {name: {"zh": MARKS, "en": MARKS, **MARKS}}, "splits": {name: MARKS}} with
-    MARKS = {"score", "stderr", "items"}. The mean is that of the subjects' scores.
+    {"mean", "stderr", "items", "subjects": {name: {"zh", "zh_stderr", "en", "en_stderr", **MARKS}}, "splits": {name: MARKS}}
+    with MARKS = {"score", "stderr", "items"}. The mean is that of the subjects' scores.
     """
     subjects = {}
     for name in unique(item.subject for item in items):
         own = [(item, mark) for item, mark in zip(items, marks, strict=True) if item.subject == name]
-        by_language = {
-            language: score([mark for item, mark in own if item.language == language]) for language in LANGUAGES
-        }
-        subjects[name] = by_language | score([mark for _, mark in own])
+        subjects[name] = score([mark for _, mark in own])
+        for language in LANGUAGES:
+            part = score([mark for item, mark in own if item.language == language])
+            subjects[name] |= {language: part["score"], f"{language}_stderr": part["stderr"]}
     splits = {
         split: score([mark for item, mark in zip(items, marks, strict=True) if item.split == split])
         for split in unique(item.split for item in items)

@@ -3,7 +3,7 @@
 Its source is `report_card.json`:
 
     {"stages": [{"name", "seconds", "tokens", "preference_accuracy", "exam": {"mean", "stderr", "subjects": {name:
-     {"score", "stderr", "items", "zh": {"score", ...}, "en": {"score", ...}}}}}, ...],
+     {"score", "stderr", "items", "zh": share, "en": share}}}}, ...],
      "machine": {name: value}, "seconds": of everything, "samples": [{"question", "answer", "stage"}, ...]}
 
 Scores are shares between 0 and 1. Of a stage, only the name is required; the curves come from the `metrics.jsonl`
@@ -122,7 +122,7 @@ def _stage(values: dict[str, Any]) -> Stage:
 
 
 def _score(name: str, values: dict[str, Any]) -> Score:
-    languages = {key: _share(name, values[key]["score"]) for key in ("zh", "en") if key in values}
+    languages = {key: _share(name, values[key]) for key in ("zh", "en") if key in values}
     return Score(_share(name, values["score"]), values.get("stderr") or 0.0, languages, values.get("items", 0))
 
 
