@@ -44,8 +44,8 @@ test: $(INSTALLED_FOR_TESTS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: $(INSTALLED_FOR_TESTS)
-	$(BIN)/ruff format --check src tests trainer scripts
-	$(BIN)/ruff check src tests trainer scripts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_architecture.py
 
