@@ -115,6 +115,18 @@ def test_logprobs_are_those_of_the_training_forward():
         assert completion.logprobs == pytest.approx(scored.tolist(), abs=1e-5)
 
 
+def test_under_autocast_the_cache_has_its_type():
+    """What a rollout in mixed precision does; the first tokens, which rounding does not yet move, are those of fp32."""
+    model, prompts = model_of().float(), prompts_of(6)
+    sampling = Sampling(temperature=0, max_new_tokens=4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        decoder = Decoder(model, prompts, sampling, EOS)
+        completions = generate(model, prompts, sampling, EOS)
+    assert decoder.cache.keys.dtype == torch.bfloat16
+    exact = generate(model, prompts, sampling, EOS)
+    assert sum(ours.ids[0] == theirs.ids[0] for ours, theirs in zip(completions, exact, strict=True)) >= 5
+
+
 def test_on_tokens_sees_every_token_and_cancels():
     model, prompts = model_of(), prompts_of(30)
     sampling = Sampling(temperature=0, max_new_tokens=12)

@@ -99,9 +99,9 @@ class Decoder:
         self.request = torch.zeros(self.size, dtype=torch.int64)
         self.token = torch.zeros(self.size, dtype=torch.int64)
         self.limit = torch.zeros(self.size, dtype=torch.int64)
-        self.cache = ContiguousCache(
-            model.config, self.size, max(self.limits, default=1), dtype=parameter.dtype, device=self.device
-        )
+        kind = self.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else parameter.dtype
+        self.cache = ContiguousCache(model.config, self.size, max(self.limits, default=1), dtype, self.device)
         penalised = any(request.repetition_penalty != 1 for request in sampling)
         seen_shape = (self.size, model.config.vocab_size)
         self.seen = torch.zeros(seen_shape, dtype=torch.bool, device=self.device) if penalised else None

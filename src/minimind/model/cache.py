@@ -54,9 +54,11 @@ class ContiguousCache:
         self.keys = torch.zeros(shape, dtype=dtype, device=device)
         self.values = torch.zeros(shape, dtype=dtype, device=device)
         self.lengths = torch.zeros(rows, dtype=torch.int64)
-        self._row = torch.arange(rows, device=device)[:, None]
+        # [B, K, 1]: of each row and head, the number of its first vector among all the vectors of a layer.
+        self._first = torch.arange(0, rows * shape[2] * capacity, capacity, device=device).view(rows, shape[2], 1)
         self._step = torch.arange(capacity)
         self._positions: Tensor | None = None
+        self._vectors: Tensor | None = None
         self._slice: slice | None = None
         self._used = 0
 
@@ -77,6 +79,8 @@ class ContiguousCache:
         self._slice = slice(start, self._used) if start == int(longest) else None
         positions = self.lengths[:, None] + self._step[:tokens]
         self._positions = positions.to(self.keys.device, non_blocking=True)
+        if self._slice is None:
+            self._vectors = (self._first + self._positions[:, None]).flatten()  # [B * K * T]
         return self._positions
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,9 +90,9 @@ class ContiguousCache:
             keys[:, :, self._slice] = k
             values[:, :, self._slice] = v
         else:
-            # Two index tensors around a slice: the indexed dimensions come first, so [B, T, K, D] is what is stored.
-            keys[self._row, :, self._positions] = k.transpose(1, 2)
-            values[self._row, :, self._positions] = v.transpose(1, 2)
+            size = k.shape[-1]
+            keys.view(-1, size).index_copy_(0, self._vectors, k.reshape(-1, size).to(keys.dtype))
+            values.view(-1, size).index_copy_(0, self._vectors, v.reshape(-1, size).to(keys.dtype))
         return keys[:, :, : self._used], values[:, :, : self._used]
 
     def advance(self, tokens: int) -> None:
@@ -109,8 +113,8 @@ class ContiguousCache:
         """Rows start..stop-1, as a view; a prompt is run on the rows it will live in."""
         view = object.__new__(ContiguousCache)
         view.keys, view.values = self.keys[:, start:stop], self.values[:, start:stop]
-        view.lengths, view._row, view._step = self.lengths[start:stop], self._row[: stop - start], self._step
-        view._positions, view._slice, view._used = None, None, 0
+        view.lengths, view._first, view._step = self.lengths[start:stop], self._first[: stop - start], self._step
+        view._positions, view._vectors, view._slice, view._used = None, None, None, 0
         return view
 
     def copy_row(self, source: int, target: int) -> None:

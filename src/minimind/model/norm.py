@@ -12,21 +12,29 @@ class RMSNorm(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(size))
         self.eps = eps
+        self._eps = torch.tensor(eps, dtype=torch.float32, device="cpu")  # made once: that takes as long as using it
 
     def forward(self, x: Tensor) -> Tensor:
         if x.is_cpu and x.dtype == self.weight.dtype == torch.float32:
-            return _RMSNorm.apply(x, self.weight, self.eps)
+            if torch.is_grad_enabled():
+                return _RMSNorm.apply(x, self.weight, self._eps)
+            return (x * inverse_rms(x, self._eps)).mul_(self.weight)
         # Torch's fused kernels want one type; inside they compute in fp32.
         return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
+
+
+def inverse_rms(x: Tensor, eps: Tensor) -> Tensor:
+    """1 / sqrt(mean(x^2) + eps) of each vector, [..., 1]."""
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return torch.addcmul(eps, norm, norm, value=1 / x.shape[-1]).rsqrt_()
 
 
 class _RMSNorm(torch.autograd.Function):
     """For fp32 on CPUs, where torch has no fused kernel: half the time of its formula differentiated step by step."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        inverse = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()  # [..., 1] = 1 / root mean square
+    def forward(ctx, x: Tensor, weight: Tensor, eps: Tensor) -> Tensor:
+        inverse = inverse_rms(x, eps)
         ctx.save_for_backward(x, weight, inverse)
         return (x * inverse).mul_(weight)
 

@@ -122,8 +122,8 @@ def draw(logits: Tensor, controls: Controls, position: Tensor, seen: Tensor | No
 def pick(probabilities: Tensor, noise: Tensor) -> Tensor:
     """Index [N, 1] where the cumulated `probabilities` [N, V] pass `noise` [N, 1] in [0, 1).
 
-    Never one of probability 0. First the block of 64 tokens, then the token: summing blocks is several times faster than cumulating all of V.
-    Rows with NaN get an arbitrary index.
+    Never one of probability 0. First the block of 64 tokens, then the token: summing blocks is several times faster
+    than cumulating all of V. Rows with NaN get an arbitrary index.
     """
     rows, size = probabilities.shape
     blocks = F.pad(probabilities, (0, -size % BLOCK)).view(rows, -1, BLOCK)
