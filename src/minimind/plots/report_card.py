@@ -22,6 +22,9 @@ from minimind.plots.curves import Records
 from minimind.runtime.records import read_records
 
 
+LANGUAGES: tuple[str, ...] = ("zh", "en")
+
+
 @dataclass(frozen=True)
 class Score:
     """A share of right answers and its standard error; per language where it was examined in both."""
@@ -122,7 +125,7 @@ def _stage(values: dict[str, Any]) -> Stage:
 
 
 def _score(name: str, values: dict[str, Any]) -> Score:
-    languages = {key: _share(name, values[key]) for key in ("zh", "en") if key in values}
+    languages = {key: _share(name, values[key]) for key in LANGUAGES if key in values}
     return Score(_share(name, values["score"]), values.get("stderr") or 0.0, languages, values.get("items", 0))
 
 
