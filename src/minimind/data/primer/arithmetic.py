@@ -15,6 +15,7 @@ everyone may see.
 
 import random
 
+from minimind.data.primer.read import pick
 from minimind.data.primer.skill import Draft, ask, draw_free, is_free, plain, short, subject, worked
 from minimind.data.primer.wording import wording
 
@@ -112,7 +113,7 @@ def quick(op: str, a: int, b: int) -> list[str]:
 
 
 def _operation(rng: random.Random, language: str, op: str, a: int, b: int) -> Draft:
-    question = rng.choice(wording()[KINDS[op]][language]).format(a=a, b=b)
+    question = pick(rng, wording()[KINDS[op]][language]).format(a=a, b=b)
     answer = str(apply(op, a, b))
     return Draft((pair_key(op, a, b),), ask(question), worked(columns(op, a, b), answer), answer)
 
@@ -124,7 +125,7 @@ def make_addition(rng: random.Random, language: str) -> Draft:
 
 def make_arithmetic(rng: random.Random, language: str) -> Draft:
     """Sums and differences of numbers of three digits."""
-    op, a, b = rng.choice("+-"), rng.randrange(100, 1000), rng.randrange(100, 1000)
+    op, a, b = pick(rng, "+-"), rng.randrange(100, 1000), rng.randrange(100, 1000)
     return _operation(rng, language, op, *((b, a) if op == "-" and a < b else (a, b)))
 
 
@@ -147,7 +148,7 @@ def compare_rows(a: int, b: int) -> list[str]:
 def _two_numbers(rng: random.Random) -> tuple[int, int]:
     """Two different numbers of two or three digits, seldom of different length, often alike in their first digit."""
     while True:
-        low, high = rng.choice(((10, 100), (100, 1000), (10, 200)))
+        low, high = pick(rng, ((10, 100), (100, 1000), (10, 200)))
         a, b = rng.randrange(low, high), rng.randrange(low, high)
         if rng.random() < 0.3:
             b = a - a % 10 + rng.randrange(10)
@@ -157,8 +158,8 @@ def _two_numbers(rng: random.Random) -> tuple[int, int]:
 
 def make_comparison(rng: random.Random, language: str) -> Draft:
     """The larger or the smaller of two numbers; odd and even."""
-    kind = rng.choice(("larger", "larger", "smaller", "smaller", "parity"))
-    phrasing = rng.choice(wording()[kind][language])
+    kind = pick(rng, ("larger", "larger", "smaller", "smaller", "parity"))
+    phrasing = pick(rng, wording()[kind][language])
     if kind == "parity":
         a = rng.randrange(10, 1000)
         answer = PARITIES[language][a % 2]

@@ -7,6 +7,7 @@ Monday. Hours run to 24, dates to the end of the month: `28+7=35`, `May:31`, `35
 import random
 
 from minimind.data.primer.arithmetic import quick
+from minimind.data.primer.read import pick
 from minimind.data.primer.skill import Draft, ask, draw_free, plain, subject, worked
 from minimind.data.primer.wording import SIDE, pairs, wording
 
@@ -74,7 +75,7 @@ def _earlier(rng: random.Random, language: str) -> tuple[tuple, str, int, list[s
 
 
 def _date(rng: random.Random, language: str) -> tuple[tuple, str, int, list[str], str]:
-    month, day, days = rng.choice(tuple(MONTH_DAYS)), rng.randrange(10, 31), rng.randrange(2, 10)
+    month, day, days = pick(rng, tuple(MONTH_DAYS)), rng.randrange(10, 31), rng.randrange(2, 10)
     total, length = day + days, MONTH_DAYS[month]
     steps = [*quick("+", day, days), f"{month_name(month, language)}:{length}"]
     steps += [f"{total}>{length}", f"{total}-{length}={total - length}"] if total > length else [f"{total}<={length}"]
@@ -88,9 +89,9 @@ SHARES = ("after", "after", "after", "before", "later", "later", "earlier", "dat
 
 def make_dates(rng: random.Random, language: str) -> Draft:
     """One of the five questions about the calendar and the clock."""
-    task = rng.choice(SHARES)
+    task = pick(rng, SHARES)
     key, start, count, steps, answer = TASKS[task](rng, language)
-    question = rng.choice(wording()["dates"][language][task]).format(v=start, n=count)
+    question = pick(rng, wording()["dates"][language][task]).format(v=start, n=count)
     accept = (answer.removesuffix(":00"), answer.removesuffix("点")) if task in ("later", "earlier") else ()
     return Draft((("dates", task, *key),), ask(question), worked(steps, answer), answer, accept)
 

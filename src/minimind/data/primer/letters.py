@@ -8,6 +8,7 @@ reads it from the end. Held out is the task for the word: one may be spelled eve
 import random
 from functools import cache
 
+from minimind.data.primer.read import pick
 from minimind.data.primer.skill import Draft, ask, draw_free, plain, subject, worked
 from minimind.data.primer.subject import held_out
 from minimind.data.primer.wording import wording
@@ -45,10 +46,10 @@ def numbered_backwards(word: str) -> str:
 
 def make_letters(rng: random.Random, language: str) -> Draft:
     """A word of the list and a task for it."""
-    word, task = rng.choice(spelling_words(language)), rng.choice(tasks(language))
+    word, task = pick(rng, spelling_words(language)), pick(rng, tasks(language))
     if task == "third" and len(word) < 3:
         task = "second"
-    question = ask(rng.choice(wording()["letters"][language][task]).format(w=word))
+    question = ask(pick(rng, wording()["letters"][language][task]).format(w=word))
     keys = (letters_key(word, task),)
     if task == "spell":
         return Draft(keys, question, "-".join(word), "-".join(word), (" ".join(word), ",".join(word), "、".join(word)))
@@ -76,7 +77,7 @@ def text_letters(rng: random.Random, language: str) -> str:
     if kind < 0.25:
         return plain(draw_free(make_letters, rng, language))
     if kind < 0.35:
-        string = "".join(rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(rng.randrange(3, 8)))
+        string = "".join(pick(rng, "abcdefghijklmnopqrstuvwxyz") for _ in range(rng.randrange(3, 8)))
         spelled = "-".join(string)
         return f"{spelled}\n{numbered(string)}\n{numbered_backwards(string)}\n{'-'.join(reversed(string))}"
     lines = []

@@ -5,6 +5,7 @@ A thing told of a person (Tom keeps a dog) is held out in every text and languag
 
 import random
 
+from minimind.data.primer.read import pick
 from minimind.data.primer.skill import Draft, ask, draw_free, is_free, short, subject
 from minimind.data.primer.wording import SIDE, pairs, wording
 
@@ -16,21 +17,29 @@ def told_key(relation: str, person: int, value: int) -> tuple:
     return ("reading", relation, person, value)
 
 
+def distinct(rng: random.Random, size: int, count: int) -> list[int]:
+    """`count` different numbers below `size`; faster than rng.sample for so few."""
+    found: list[int] = []
+    while len(found) < count:
+        number = int(rng.random() * size)
+        if number not in found:
+            found.append(number)
+    return found
+
+
 def _relations() -> dict:
     return wording()["reading"]
 
 
 def _told(rng: random.Random, count: int) -> list[tuple[str, int, int]]:
-    """Things told of different persons: all of one kind, or of any kinds; no value twice."""
+    """Things told of different persons: all of one kind with different values, or each of another kind."""
     relations = tuple(_relations())
-    kinds = [rng.choice(relations)] * count if rng.random() < 0.6 else rng.sample(relations, count)
-    persons = rng.sample(range(len(pairs("persons"))), count)
-    values: list[int] = []
-    for kind in kinds:
-        value = rng.randrange(len(pairs(_relations()[kind]["list"])))
-        while value in values:
-            value = rng.randrange(len(pairs(_relations()[kind]["list"])))
-        values.append(value)
+    kinds = [pick(rng, relations)] * count if rng.random() < 0.6 else rng.sample(relations, count)
+    persons = distinct(rng, len(pairs("persons")), count)
+    if len(set(kinds)) == 1:
+        values = distinct(rng, len(pairs(_relations()[kinds[0]]["list"])), count)
+    else:
+        values = [int(rng.random() * len(pairs(_relations()[kind]["list"]))) for kind in kinds]
     return list(zip(kinds, persons, values, strict=True))
 
 
@@ -42,14 +51,15 @@ def _names(fact: tuple[str, int, int], language: str) -> dict[str, str]:
 
 def make_reading(rng: random.Random, language: str) -> Draft:
     """A passage and a question for a thing or for a person."""
-    told = _told(rng, rng.choice((2, 2, 3)))
-    sentences = [rng.choice(_relations()[fact[0]][language]["say"]).format(**_names(fact, language)) for fact in told]
-    asked = rng.choice(told)
+    told = _told(rng, pick(rng, (2, 2, 3)))
+    sentences = [pick(rng, _relations()[fact[0]][language]["say"]).format(**_names(fact, language)) for fact in told]
+    asked = pick(rng, told)
     names, forward = _names(asked, language), rng.random() < 0.5
-    question = rng.choice(_relations()[asked[0]][language]["ask" if forward else "who"]).format(**names)
+    question = pick(rng, _relations()[asked[0]][language]["ask" if forward else "who"]).format(**names)
     answer = names["v" if forward else "p"]
-    frame = rng.choice(wording()["frames"][language])
-    keys = (told_key(*asked), *(told_key(*fact) for fact in told))
+    frame = pick(rng, wording()["frames"][language])
+    told.remove(asked)
+    keys = tuple(told_key(*fact) for fact in (asked, *told))
     messages = ask(frame.format(story=JOIN[language].join(sentences), question=question))
     return Draft(keys, messages, short(answer, language), answer, (f"{answer}岁",) if language == "zh" else ())
 
@@ -59,13 +69,13 @@ def text_reading(rng: random.Random, language: str) -> str:
     if rng.random() < 0.4:
         draft = draw_free(make_reading, rng, language)
         return f"{draft.messages[0]['content']}\n{draft.response}"
-    told = _told(rng, rng.choice((2, 3)))
+    told = _told(rng, pick(rng, (2, 3)))
     while not is_free(tuple(told_key(*fact) for fact in told)):
         told = _told(rng, len(told))
     words = [(_relations()[fact[0]][language], _names(fact, language)) for fact in told]
-    sentences = [rng.choice(form["say"]).format(**names) for form, names in words]
+    sentences = [pick(rng, form["say"]).format(**names) for form, names in words]
     rng.shuffle(words)
-    sentences += [rng.choice(form["back"]).format(**names) for form, names in words]
+    sentences += [pick(rng, form["back"]).format(**names) for form, names in words]
     return JOIN[language].join(sentences)
 
 

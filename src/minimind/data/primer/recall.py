@@ -2,6 +2,7 @@
 
 import random
 
+from minimind.data.primer.read import pick
 from minimind.data.primer.skill import Draft, draw_free, subject
 from minimind.data.primer.wording import SIDE, exchanges, pairs, wording
 
@@ -23,21 +24,21 @@ def make_recall(rng: random.Random, language: str) -> Draft:
     slots = wording()["recall"]
     told = [
         (slot, rng.randrange(len(pairs(slots[slot]["list"]))))
-        for slot in rng.sample(list(slots), rng.choice((1, 2, 2, 3)))
+        for slot in rng.sample(list(slots), pick(rng, (1, 2, 2, 3)))
     ]
     turns = []
     for slot, index in told:
         value = pairs(slots[slot]["list"])[index][SIDE[language]]
         words = slots[slot][language]
-        turns.append((rng.choice(words["say"]).format(v=value), _capital(words["hear"].format(v=value))))
+        turns.append((pick(rng, words["say"]).format(v=value), _capital(words["hear"].format(v=value))))
     if len(turns) < 3 and rng.random() < 0.5:
-        turns.insert(rng.randrange(1, len(turns) + 1), rng.choice(exchanges("chatter", language)))
+        turns.insert(rng.randrange(1, len(turns) + 1), pick(rng, exchanges("chatter", language)))
     slot, index = told[rng.randrange(len(told))]
     value = pairs(slots[slot]["list"])[index][SIDE[language]]
     messages = []
     for said, heard in turns:
         messages += [{"role": "user", "content": said}, {"role": "assistant", "content": heard}]
-    messages.append({"role": "user", "content": rng.choice(slots[slot][language]["ask"])})
+    messages.append({"role": "user", "content": pick(rng, slots[slot][language]["ask"])})
     reply = slots[slot][language]["reply"].format(v=value)
     keys = (recall_key(slot, index), *(recall_key(*fact) for fact in told))
     return Draft(keys, tuple(messages), reply, reply, (value,))
@@ -46,12 +47,12 @@ def make_recall(rng: random.Random, language: str) -> Draft:
 def copying(rng: random.Random) -> str:
     """A random string and the same again: the habit of looking back."""
     if rng.random() < 0.5:
-        string = "-".join(rng.choice(CHARACTERS) for _ in range(rng.randrange(4, 10)))
+        string = "-".join(pick(rng, CHARACTERS) for _ in range(rng.randrange(4, 10)))
     else:
-        pool = pairs(rng.choice(("persons", "colours", "animals", "foods", "cities", "sports")))
+        pool = pairs(pick(rng, ("persons", "colours", "animals", "foods", "cities", "sports")))
         side = rng.randrange(2)
-        string = ",".join(rng.choice(pool)[side] for _ in range(rng.randrange(3, 7)))
-    return "\n".join([string] * rng.choice((2, 2, 3)))
+        string = ",".join(pick(rng, pool)[side] for _ in range(rng.randrange(3, 7)))
+    return "\n".join([string] * pick(rng, (2, 2, 3)))
 
 
 def text_recall(rng: random.Random, language: str) -> str:

@@ -9,6 +9,7 @@ too, and must not be one that the sorting exam holds out.
 import random
 
 from minimind.data.primer.arithmetic import quick
+from minimind.data.primer.read import pick
 from minimind.data.primer.skill import Draft, ask, draw_free, plain, short, subject, worked
 from minimind.data.primer.sorting import list_key
 from minimind.data.primer.wording import SIDE, pairs, wording
@@ -26,11 +27,11 @@ PATTERNS = {
 def _numbers(rng: random.Random, language: str) -> Draft:
     step = rng.randrange(2, 10)
     first = rng.randrange(1, 60)
-    op = rng.choice("+-")
+    op = pick(rng, "+-")
     if op == "-":
         first += SHOWN * step
     terms = [first + (step if op == "+" else -step) * place for place in range(SHOWN + 1)]
-    question = rng.choice(wording()["sequences"][language]).format(n=",".join(map(str, terms[:SHOWN])))
+    question = pick(rng, wording()["sequences"][language]).format(n=",".join(map(str, terms[:SHOWN])))
     answer = str(terms[-1])
     steps = [f"{terms[0]}{op}{step}={terms[1]}", *quick(op, terms[-2], step)]
     keys = (("sequences", op, first, step), list_key(terms), list_key(terms[:SHOWN]))
@@ -38,11 +39,11 @@ def _numbers(rng: random.Random, language: str) -> Draft:
 
 
 def _pattern(rng: random.Random, language: str) -> Draft:
-    name = rng.choice(tuple(PATTERNS))
-    kind = rng.choice(("colours", "animals"))
+    name = pick(rng, tuple(PATTERNS))
+    kind = pick(rng, ("colours", "animals"))
     indices = rng.sample(range(len(pairs(kind))), 3)[: max(PATTERNS[name]) + 1]
     words = [pairs(kind)[indices[place]][SIDE[language]] for place in PATTERNS[name]]
-    question = rng.choice(wording()["patterns"][language]).format(n=",".join(words[:-1]))
+    question = pick(rng, wording()["patterns"][language]).format(n=",".join(words[:-1]))
     return Draft((("patterns", name, kind, *indices),), ask(question), short(words[-1], language), words[-1])
 
 
@@ -55,7 +56,7 @@ def text_sequences(rng: random.Random, language: str) -> str:
     """Counting, short sequences with their step, and whole questions."""
     kind = rng.random()
     if kind < 0.3:
-        step = rng.choice((1, 1, 10))
+        step = pick(rng, (1, 1, 10))
         first = rng.randrange(0, 90) if step == 1 else rng.randrange(10)
         terms = [first + step * place for place in range(10)]
         return ",".join(map(str, terms if rng.random() < 0.6 else reversed(terms)))

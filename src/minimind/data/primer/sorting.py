@@ -7,6 +7,7 @@ attention finds by looking for the same token. The answer is the same line witho
 
 import random
 
+from minimind.data.primer.read import pick
 from minimind.data.primer.skill import Draft, ask, draw_free, is_free, plain, subject, worked
 from minimind.data.primer.wording import wording
 
@@ -33,7 +34,7 @@ def _numbers(rng: random.Random) -> list[int]:
 def make_sorting(rng: random.Random, language: str) -> Draft:
     """Numbers to be put in rising or falling order."""
     numbers, falling = _numbers(rng), rng.random() < 0.5
-    question = rng.choice(wording()["falling" if falling else "rising"][language])
+    question = pick(rng, wording()["falling" if falling else "rising"][language])
     ordered = [str(number) for number in sorted(numbers, reverse=falling)]
     answer = ",".join(ordered)
     return Draft(

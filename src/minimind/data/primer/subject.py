@@ -1,7 +1,8 @@
 """What a subject of the primer is: where its questions come from and how a reply to one is judged.
 
 Each subject draws examples for training and items for the exam from the same rules, on opposite sides of `held_out`:
-the key of a question (a fact and a phrasing, a pair of numbers, a string) falls on one side for ever, whatever the seed.
+the key of a question (a fact and a phrasing, a pair of numbers, a string) falls on one side for ever, whatever the
+seed.
 """
 
 import hashlib
@@ -28,7 +29,7 @@ class Example:
     messages: the conversation up to and including the last message that is not the assistant's.
     response: the reply to learn, complete with `<think>` and `<answer>` where the subject works in steps.
     answer: the exact answer in its shortest form; accept: further replies that count as right.
-    split: "train", or the side of the exam that the item stands on ("combination", "phrasing", "numbers", "strings", ...).
+    split: "train", or the side of the exam that the item stands on ("combination", "phrasing", "numbers", "strings").
     """
 
     subject: str

@@ -9,6 +9,7 @@ import random
 from typing import NamedTuple
 
 from minimind.data.primer.arithmetic import apply, is_table, pair_key
+from minimind.data.primer.read import pick
 from minimind.data.primer.skill import Draft, draw_free, subject
 from minimind.data.primer.wording import SIDE, exchanges, pairs, wording
 
@@ -51,7 +52,7 @@ def call_text(name: str, arguments: dict[str, str]) -> str:
 
 def system_message(rng: random.Random, needed: str | None) -> dict:
     """A declaration of two or three tools, `needed` among them; with None, of one or two."""
-    names = rng.sample([name for name in TOOLS if name != needed], rng.choice((1, 1, 2)))
+    names = rng.sample([name for name in TOOLS if name != needed], pick(rng, (1, 1, 1, 2)))
     if needed:
         names.insert(rng.randrange(len(names) + 1), needed)
     return {"role": "system", "content": "", "tools": "[" + ", ".join(SCHEMAS[name] for name in names) + "]"}
@@ -62,7 +63,7 @@ def _json(**value: object) -> str:
 
 
 def _calculator(rng: random.Random, language: str, words: str) -> Request:
-    op = rng.choice("+-×")
+    op = pick(rng, "+-×")
     high = 100 if op == "×" else 1000
     while True:
         a, b = rng.randrange(10, high), rng.randrange(10, high)
@@ -82,7 +83,7 @@ def _calculator(rng: random.Random, language: str, words: str) -> Request:
 
 def _weather(rng: random.Random, language: str, words: str) -> Request:
     index = rng.randrange(len(pairs("cities")))
-    city, sky = pairs("cities")[index][SIDE[language]], rng.choice(pairs("skies"))[SIDE[language]]
+    city, sky = pairs("cities")[index][SIDE[language]], pick(rng, pairs("skies"))[SIDE[language]]
     degrees = rng.randrange(2, 36)
     reply = {"zh": f"{city}{sky}，{degrees}度。", "en": f"It is {sky} in {city}, {degrees} degrees."}[language]
     return Request(
@@ -98,8 +99,8 @@ def _time(rng: random.Random, language: str, words: str) -> Request:
 
 
 def _word(rng: random.Random) -> tuple[str, tuple[str, str]]:
-    kind = rng.choice(tuple(MEANINGS))
-    return kind, rng.choice(pairs(kind))
+    kind = pick(rng, tuple(MEANINGS))
+    return kind, pick(rng, pairs(kind))
 
 
 def _translate(rng: random.Random, language: str, words: str) -> Request:
@@ -130,8 +131,8 @@ REQUESTS = {
 
 def request(rng: random.Random, language: str) -> Request:
     """A request for any of the tools."""
-    name = rng.choice(tuple(TOOLS))
-    return REQUESTS[name](rng, language, rng.choice(wording()["tools"][name][language]))
+    name = pick(rng, tuple(TOOLS))
+    return REQUESTS[name](rng, language, pick(rng, wording()["tools"][name][language]))
 
 
 def _talk(rng: random.Random, language: str) -> Draft:

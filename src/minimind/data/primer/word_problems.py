@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 
 from minimind.data.primer.arithmetic import apply, quick
+from minimind.data.primer.read import pick
 from minimind.data.primer.skill import Draft, ask, draw_free, plain, subject, worked
 from minimind.data.primer.wording import SIDE, pairs, wording
 
@@ -62,13 +63,13 @@ def solve(kind: str, a: int, b: int, c: int) -> tuple[list[str], int]:
 
 def make_word_problem(rng: random.Random, language: str) -> Draft:
     """A little story with three numbers, the third of which is the first again in "more_than"."""
-    kind = rng.choice(tuple(KINDS))
+    kind = pick(rng, tuple(KINDS))
     a, b, c = KINDS[kind][0](rng)
     steps, answer = solve(kind, a, b, c)
     p, q = (person[SIDE[language]] for person in rng.sample(pairs("persons"), 2))
-    thing = rng.choice(pairs("things"))[SIDE[language]]
+    thing = pick(rng, pairs("things"))[SIDE[language]]
     words = {"a": a, "b": b, "c": c, "p": p, "q": q, "t": thing, "m": thing[0]}
-    question = rng.choice(wording()["word_problems"][language][kind]).format(**words)
+    question = pick(rng, wording()["word_problems"][language][kind]).format(**words)
     return Draft((("word_problem", kind, a, b, c),), ask(question), worked(steps, str(answer)), str(answer))
 
 
@@ -77,7 +78,7 @@ def text_word_problem(rng: random.Random, language: str) -> str:
     if rng.random() < 0.4:
         lines = []
         for _ in range(3):
-            op, a, b = rng.choice("+-×÷"), rng.randrange(20, 80), _ones(rng)
+            op, a, b = pick(rng, "+-×÷"), rng.randrange(20, 80), _ones(rng)
             if op == "×":
                 a = _ones(rng)
             elif op == "÷":
