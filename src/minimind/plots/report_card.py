@@ -21,7 +21,6 @@ from minimind.config import UserError
 from minimind.plots.curves import Records
 from minimind.runtime.records import read_records
 
-
 LANGUAGES: tuple[str, ...] = ("zh", "en")
 
 
