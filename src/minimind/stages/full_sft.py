@@ -58,7 +58,7 @@ def train(config: Config) -> None:
     stream = data.stream(run.ranks)
     run.keep(model=model, optimizer=optimizer, data=stream)
     run.publish = publisher(origin, model, data.card | {"config": to_dict(config)})
-    run.flops_per_token = flops_per_token(origin.config, config.data.max_seq_len)
+    run.flops_per_token = 3 * flops_per_token(origin.config, config.data.max_seq_len)
 
     for step in run.steps(data.steps(run.ranks)):
         for part in step.split(stream.next()):
