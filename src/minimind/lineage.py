@@ -44,7 +44,11 @@ class Origin:
     @property
     def identity(self) -> dict:
         """What must be the same when a run is resumed."""
-        return {"model": dataclasses.asdict(self.config), "tokenizer": self.tokenizer.hash, "from_weight": str(self.parent)}
+        return {
+            "model": dataclasses.asdict(self.config),
+            "tokenizer": self.tokenizer.hash,
+            "from_weight": str(self.parent),
+        }
 
     def model(self) -> LanguageModel:
         """The model with the parent's weights, or with new ones from torch's generator."""
@@ -80,18 +84,18 @@ def begin(stage: str, group: ModelGroup, run: Any) -> Origin:
     return Origin(stage, config, tokenizer, parent, save_dir)
 
 
-def tokenizer_path(group: ModelGroup) -> str | None:
+def tokenizer_path(group: ModelGroup) -> str:
     """The tokenizer of a new model: as given, else the primer's own for the primer's architecture, else the default."""
-    if group.tokenizer_path:
-        return None if group.tokenizer_path == "default" else group.tokenizer_path
-    return "primer" if group.architecture == "primer" else None
+    return group.tokenizer_path or ("primer" if group.architecture == "primer" else "default")
 
 
 def with_sizes(config: ModelConfig, group: ModelGroup, parent: Path) -> ModelConfig:
     """`config` with the flags that may change between stages. Raises UserError for a size that is not the weights'."""
     changed = {name: value for name, value in group.sizes().items() if getattr(config, name) != value}
     free = {name: value for name, value in changed.items() if name == "dropout"}
-    wrong = [f"--{name} {value} (theirs: {getattr(config, name)})" for name, value in changed.items() if name not in free]
+    wrong = [
+        f"--{name} {value} (theirs: {getattr(config, name)})" for name, value in changed.items() if name not in free
+    ]
     if wrong:
         raise UserError(f"the weights {parent} have other sizes: {', '.join(wrong)}. Leave these flags out.")
     return dataclasses.replace(config, **free)

@@ -1,4 +1,4 @@
-"""`minimind speedrun`: the whole road, from nothing to an examined, aligned chat model, with a report card at its end."""
+"""`minimind speedrun`: the whole road, from nothing to an examined, aligned chat model and its report card."""
 
 import json
 import shutil
@@ -57,10 +57,10 @@ def main(argv: list[str]) -> int:
         Config(),
         argv,
         command="minimind speedrun",
-        description="Builds the primer, trains a tokenizer, pretrains, fine-tunes, aligns with DPO, reinforces with GRPO, "
-        "examines the model after each stage and writes a report card. Run again after an interruption, it goes on where it "
-        "stopped.",
-        examples="minimind speedrun\nminimind speedrun --minutes 30\nminimind speedrun --minutes 0.5 --questions 10 --fresh",
+        description="Builds the primer, trains a tokenizer, pretrains, fine-tunes, aligns with DPO, reinforces with "
+        "GRPO, examines the model after each stage and writes a report card. Run again after an interruption, it goes "
+        "on where it stopped.",
+        examples="minimind speedrun\nminimind speedrun --minutes 30\nminimind speedrun --minutes 0.5 --questions 10",
     )
     Speedrun(config).walk()
     return 0
@@ -77,7 +77,9 @@ class Speedrun:
         self.folder = Path(config.card_dir)
         self.lock = FolderLock(self.folder)
         self.road = Road({name: seconds * self.scale for name, seconds in PLAN.items()})
-        self.settings = {name: getattr(config, name) for name in ("minutes", "seed", "save_dir", "data_dir", "questions")}
+        self.settings = {
+            name: getattr(config, name) for name in ("minutes", "seed", "save_dir", "data_dir", "questions")
+        }
         self.state: dict[str, Any] = {"settings": self.settings, "started": [], "done": {}}
 
     def walk(self) -> None:
@@ -195,7 +197,7 @@ class Speedrun:
         return load(self._weights(stage), resolve_device(self.config.device))
 
     def _examine(self, stage: str) -> dict:
-        """The exam; from full_sft on also held-out preference pairs, by the model alone and against the model before DPO."""
+        """The exam; from full_sft on also held-out preference pairs, by the model alone and against full_sft."""
         from minimind.data.primer.exam import exam_items
         from minimind.data.primer.preferences import preference_exam
         from minimind.evals import exam
@@ -205,9 +207,7 @@ class Speedrun:
         bundle, items = self._bundle(stage), exam_items(self.config.questions)
         with Progress(f"exam of {stage}", len(items), "questions") as progress:
             transcript = self.folder / f"exam_{stage}.jsonl"
-            report = exam.run(
-                bundle, items, progress=lambda done, total: progress.update(done), transcript=transcript
-            )
+            report = exam.run(bundle, items, progress=lambda done, total: progress.update(done), transcript=transcript)
             progress.update(len(items), mean=f"{100 * report['mean']:.1f} %")
         result = {"exam": report}
         if stage in ("full_sft", "dpo", "grpo"):
@@ -227,7 +227,9 @@ class Speedrun:
         stages = []
         for stage in STAGES:
             examined = {name: value for name, value in done[f"exam of {stage}"].items() if name != "seconds"}
-            stages.append({"name": stage, "seconds": done[stage]["seconds"], "tokens": done[stage]["tokens"], **examined})
+            stages.append(
+                {"name": stage, "seconds": done[stage]["seconds"], "tokens": done[stage]["tokens"], **examined}
+            )
         bundle = self._bundle(STAGES[-1])
         samples = [
             {"language": language, "question": question, "answer": bundle.generate(question, temperature=0.0)}

@@ -1,7 +1,7 @@
 """What a stage learns from: its files opened, a part held out, and a stream of steps.
 
-A stage names its kind of record and gets an object with `stream(ranks)`, `steps(ranks)`, `identity` (what a resume must
-find again) and `card` (what the weights' card says of the data). `run` is the stage's run group: seed, batch and epochs.
+A stage names its kind of record and gets an object with `stream(ranks)`, `steps(ranks)`, `identity` (what a resume
+must find again) and `card` (what the weights' card says of the data). `run` is the stage's run group.
 """
 
 import math
@@ -131,11 +131,12 @@ def open_pairs(group: DataGroup, run: Any, tokenizer: Tokenizer) -> Pairs:
     return Pairs(training, held_out, group, run, training.key)
 
 
-def open_prompted(group: DataGroup, run: Any, tokenizer: Tokenizer, longest_reply: int, thinking: bool | None) -> Prompted:
+def open_prompted(
+    group: DataGroup, run: Any, tokenizer: Tokenizer, longest_reply: int, thinking: bool | None
+) -> Prompted:
     """Records of kind "prompt" that leave room for a reply. Raises UserError for files that cannot be used."""
     longest = max(2, group.max_seq_len - longest_reply)
     prompts = open_prompts(group.data_path, tokenizer, longest, group.strict, enable_thinking=thinking)
     training, held_out = prompts.split(group.validation_share)
     key = f"{sum(prompt.key for prompt in training) % 2**64:016x}"
     return Prompted(training, held_out, group, run, key)
-

@@ -76,8 +76,8 @@ def answer(
 def report(items: Sequence[Example], marks: Sequence[bool]) -> dict:
     """Scores as shares of 1, with the standard error of each.
 
-    {"mean", "stderr", "items", "subjects": {name: {"zh", "zh_stderr", "en", "en_stderr", **MARKS}}, "splits": {name: MARKS}}
-    with MARKS = {"score", "stderr", "items"}. The mean is that of the subjects' scores.
+    {"mean", "stderr", "items", "subjects": {name: {"zh", "zh_stderr", "en", "en_stderr", **MARKS}},
+    "splits": {name: MARKS}} with MARKS = {"score", "stderr", "items"}. The mean is that of the subjects' scores.
     """
     subjects = {}
     for name in unique(item.subject for item in items):

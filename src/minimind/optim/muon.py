@@ -67,6 +67,4 @@ class Muon(torch.optim.Optimizer):
         rows, columns = parameters[0].shape
         if group["weight_decay"]:
             torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(
-            parameters, list(directions.unbind()), alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5
-        )
+        torch._foreach_add_(parameters, list(directions.unbind()), alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)

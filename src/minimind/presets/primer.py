@@ -64,6 +64,7 @@ def tokenizer() -> tokenizer_page.Config:
     return tokenizer_page.Config(
         vocab_size=2048,
         split_digits=True,
+        character_share=0.7,
         data_path="dataset/*tokenizer*.jsonl",
         save_dir="out/tokenizer_primer",
         max_characters=1_000_000,

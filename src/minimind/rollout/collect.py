@@ -21,8 +21,8 @@ from minimind.tokenizer import Tokenizer
 class Rollout:
     """P prompts with G replies each; document i of the batch is reply i % G to prompt i // G.
 
-    rewards [P, G]; parts: each part of the reward, [P, G]; behaviour [P*G, K]: log-probabilities as sampled, padded with
-    0; lengths [P*G] in tokens; finished [P*G]: the reply ended by itself; replies: their texts.
+    rewards [P, G]; parts: each part of the reward, [P, G]; behaviour [P*G, K]: log-probabilities as sampled, padded
+    with 0; lengths [P*G] in tokens; finished [P*G]: the reply ended by itself; replies: their texts.
     """
 
     batch: Batch
@@ -43,7 +43,9 @@ class Rollout:
         return table[owners, batch.positions[supervised] + 1 - self.prompt_lengths[owners]]
 
     def to(self, device: torch.device) -> "Rollout":
-        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor | Batch)}
+        moved = {
+            name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor | Batch)
+        }
         return replace(self, **moved)
 
 

@@ -7,12 +7,12 @@ import torch
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-# Dense matrix-product rates of the makers' data sheets, FLOP/s in bf16 without sparsity; elsewhere the rate is measured.
+# Dense bf16 matrix-product rates of the makers' data sheets, FLOP/s; elsewhere the rate is measured.
 GPU_PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "RTX 4090": 165e12, "RTX 3090": 71e12}
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """The device called `name`; "auto" takes a GPU where there is one. Raises ValueError for a device that is not here."""
+    """The device called `name`; "auto" takes a GPU where there is one. Raises ValueError for one that is not here."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

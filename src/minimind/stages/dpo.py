@@ -6,8 +6,8 @@
     + sft_weight * -(log p(y_w|x) / length of y_w)   keeps the good replies likely, not only likelier than the bad
 
 w is the chosen reply, l the rejected one, p_ref the model as it was at the start; log p(y|x) is summed over the reply's
-tokens. Sources: DPO, arXiv 2305.18290; label smoothing, arXiv 2305.18290 appendix and Mitchell's note "cDPO" (2023); IPO, arXiv
-2310.12036; the added likelihood term, arXiv 2404.19733 equation 2.
+tokens. Sources: DPO, arXiv 2305.18290; label smoothing, Mitchell's note "cDPO" (2023); IPO, arXiv 2310.12036; the
+added likelihood term, arXiv 2404.19733 equation 2.
 
 Departures from the public recipe: (1) the reference's log-probabilities are computed once, before the first step, and
 the reference is let go; (2) only the reply that differs is scored; (3) both replies of a pair are packed, so that no
@@ -23,8 +23,8 @@ import torch
 import torch.nn.functional as F
 
 from minimind.config import flag, to_dict
-from minimind.data.pack import Batch
 from minimind.data.material import DataGroup, data_group, open_pairs
+from minimind.data.pack import Batch
 from minimind.infer.score import reply_logprobs
 from minimind.infer.text import show_replies
 from minimind.lineage import begin, publisher
@@ -40,9 +40,13 @@ class Config:
 
     beta: float = flag(0.15, "how strongly a change against the reference counts", minimum=0)
     loss_type: str = flag("sigmoid", "sigmoid (DPO) or ipo", choices=("sigmoid", "ipo"))
-    label_smoothing: float = flag(0.0, "share of pairs taken to be labelled the wrong way round", minimum=0, maximum=0.5)
+    label_smoothing: float = flag(
+        0.0, "share of pairs taken to be labelled the wrong way round", minimum=0, maximum=0.5
+    )
     sft_weight: float = flag(0.0, "weight of the chosen replies' own mean log-loss", minimum=0)
-    questions: list[str] = flag(["你是谁？", "What is the capital of France?"], "questions to answer as samples while training")
+    questions: list[str] = flag(
+        ["你是谁？", "What is the capital of France?"], "questions answered as samples"
+    )
     model: ModelGroup = model_group(from_weight="full_sft")
     data: DataGroup = data_group(data_path="dataset/dpo.jsonl", max_seq_len=1024)
     optim: OptimGroup = optim_group(learning_rate=4e-8)
@@ -84,8 +88,11 @@ def pair_losses(model: torch.nn.Module, batch: Batch, reference: torch.Tensor, c
     if config.loss_type == "ipo":
         policy, reference = policy / lengths, reference / lengths
     loss, statistics = objective(
-        *policy.unbind(1), *reference.unbind(1),
-        beta=config.beta, loss_type=config.loss_type, label_smoothing=config.label_smoothing,
+        *policy.unbind(1),
+        *reference.unbind(1),
+        beta=config.beta,
+        loss_type=config.loss_type,
+        label_smoothing=config.label_smoothing,
     )
     return loss - config.sft_weight * mean_chosen.sum(), statistics | {"logprob_chosen": mean_chosen.detach().sum()}
 
@@ -107,7 +114,9 @@ def train(config: Config) -> None:
     """Reads pairs from `data_path`, trains, and writes `{save_dir}/dpo_{hidden_size}.pth` with its card."""
     origin = begin("dpo", config.model, config.run)
     data = open_pairs(config.data, config.run, origin.tokenizer)
-    run = start(config.run, config.optim, name=origin.name, snapshot=to_dict(config), identity=origin.identity | data.identity)
+    run = start(
+        config.run, config.optim, name=origin.name, snapshot=to_dict(config), identity=origin.identity | data.identity
+    )
     model = run.ready(origin.model(), "trained")
     # before a resume puts trained weights into the model
     reference = reference_logprobs(run, model, data, data.training)

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import torch
 
 from minimind.config import flag, to_dict
-from minimind.data.pack import Batch
 from minimind.data.material import DataGroup, data_group, open_packed
+from minimind.data.pack import Batch
 from minimind.infer.text import show_replies
 from minimind.lineage import begin, publisher
 from minimind.model.count import flops_per_token
@@ -34,7 +34,9 @@ from minimind.train.settings import OptimGroup, RunGroup, make_optimizer, optim_
 class Config:
     """Defaults are those of the spec's train_full_sft.py (its last generation, on a 512-wide model)."""
 
-    questions: list[str] = flag(["你是谁？", "What is the capital of France?"], "questions to answer as samples while training")
+    questions: list[str] = flag(
+        ["你是谁？", "What is the capital of France?"], "questions answered as samples"
+    )
     model: ModelGroup = model_group(from_weight="pretrain")
     data: DataGroup = data_group(data_path="dataset/sft_mini_512.jsonl", max_seq_len=768)
     optim: OptimGroup = optim_group(learning_rate=1e-5)
@@ -52,7 +54,9 @@ def train(config: Config) -> None:
     """Reads `data_path`, trains, and writes `{save_dir}/full_sft_{hidden_size}.pth` with its card."""
     origin = begin("full_sft", config.model, config.run)
     data = open_packed("chat", config.data, config.run, origin.tokenizer)
-    run = start(config.run, config.optim, name=origin.name, snapshot=to_dict(config), identity=origin.identity | data.identity)
+    run = start(
+        config.run, config.optim, name=origin.name, snapshot=to_dict(config), identity=origin.identity | data.identity
+    )
     model = run.ready(origin.model(), "trained")
     optimizer = make_optimizer(model, config.optim)
     stream = data.stream(run.ranks)

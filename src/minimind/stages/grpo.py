@@ -1,4 +1,4 @@
-"""Group-relative policy optimisation: of several attempts at one task, what did better than the others becomes likelier.
+"""Group-relative policy optimisation: of several attempts at one task, the better ones become likelier.
 
     A_i = (r_i - mean(r)) / (std(r) + 1e-4)       over the G attempts at one prompt: no value model is needed
     R_t = exp(log p(y_t) - log p_sampled(y_t))
@@ -12,9 +12,10 @@ tokens (DAPO), "constant" divides each reply's sum by the longest length allowed
 Sources: GRPO, arXiv 2402.03300; token mean and the higher upper clip, DAPO, arXiv 2503.14476; constant length and no
 division by the deviation, Dr. GRPO, arXiv 2503.20783; CISPO, MiniMax-M1, arXiv 2506.13585; k3, see ops/kl.py.
 
-Departures from the public recipe: (1) the replies are sampled and scored under the same distribution, by the engine that
-serves them; (2) `updates` > 1 goes over a rollout several times, so that the clip can act; (3) prompts whose replies
-all scored the same add no policy gradient and are counted in the metric `useful_prompts`; (4) gradients are summed over the ranks.
+Departures from the public recipe: (1) the replies are sampled and scored under the same distribution, by the engine
+that serves them; (2) `updates` > 1 goes over a rollout several times, so that the clip can act; (3) prompts whose
+replies all scored the same add no policy gradient, and the metric `useful_prompts` counts the others; (4) gradients
+are summed over the ranks.
 
 CPU:  minimind grpo --preset primer --data_path 'dataset/*grpo*.jsonl'
 GPU:  torchrun --nproc_per_node 8 trainer/train_grpo.py --data_path dataset/rlaif.jsonl --num_generations 8
@@ -26,8 +27,8 @@ from dataclasses import dataclass
 import torch
 
 from minimind.config import flag, to_dict
-from minimind.data.pack import Batch
 from minimind.data.material import DataGroup, data_group, open_prompted
+from minimind.data.pack import Batch
 from minimind.infer.score import target_logprobs
 from minimind.infer.text import show_replies
 from minimind.lineage import begin, publisher
@@ -59,7 +60,7 @@ class Config:
     rewards: str = flag("answer=1,format=0.2,repetition=0.2", "parts of the reward and their weights")
     reasoning: bool | None = flag(None, "ask for thinking in the prompt (1), forbid it (0), or leave it to the model")
     micro_rows: int = flag(8, "packed rows in a micro-batch of the update", minimum=1)
-    questions: list[str] = flag(["12+30=?"], "questions to answer as samples while training")
+    questions: list[str] = flag(["12+30=?"], "questions answered as samples")
     model: ModelGroup = model_group(from_weight="full_sft")
     data: DataGroup = data_group(data_path="dataset/rlaif.jsonl", max_seq_len=1024)
     optim: OptimGroup = optim_group(learning_rate=3e-7)
@@ -121,7 +122,9 @@ def train(config: Config) -> None:
     origin = begin("grpo", config.model, config.run)
     data = open_prompted(config.data, config.run, origin.tokenizer, config.max_new_tokens, config.reasoning)
     reward = Reward(config.rewards)
-    run = start(config.run, config.optim, name=origin.name, snapshot=to_dict(config), identity=origin.identity | data.identity)
+    run = start(
+        config.run, config.optim, name=origin.name, snapshot=to_dict(config), identity=origin.identity | data.identity
+    )
     model = run.ready(origin.model(), "trained")
     reference = run.ready(copy.deepcopy(model), "frozen") if config.beta else None
     optimizer = make_optimizer(model, config.optim)

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import torch
 
 from minimind.config import flag, to_dict
-from minimind.data.pack import Batch
 from minimind.data.material import DataGroup, data_group, open_packed
+from minimind.data.pack import Batch
 from minimind.infer.text import show_samples
 from minimind.lineage import begin, publisher
 from minimind.model.count import flops_per_token
@@ -33,7 +33,7 @@ from minimind.train.settings import OptimGroup, RunGroup, make_optimizer, optim_
 class Config:
     """Defaults are those of the spec's train_pretrain.py."""
 
-    prompts: list[str] = flag(["万有引力", "The capital of France is"], "texts to continue as samples while training")
+    prompts: list[str] = flag(["万有引力", "The capital of France is"], "texts continued as samples")
     model: ModelGroup = model_group()
     data: DataGroup = data_group(data_path="dataset/pretrain_hq.jsonl", max_seq_len=340)
     optim: OptimGroup = optim_group(learning_rate=5e-4)
@@ -51,7 +51,9 @@ def train(config: Config) -> None:
     """Reads `data_path`, trains, and writes `{save_dir}/pretrain_{hidden_size}.pth` with its card."""
     origin = begin("pretrain", config.model, config.run)
     data = open_packed("text", config.data, config.run, origin.tokenizer)
-    run = start(config.run, config.optim, name=origin.name, snapshot=to_dict(config), identity=origin.identity | data.identity)
+    run = start(
+        config.run, config.optim, name=origin.name, snapshot=to_dict(config), identity=origin.identity | data.identity
+    )
     model = run.ready(origin.model(), "trained")
     optimizer = make_optimizer(model, config.optim)
     stream = data.stream(run.ranks)

@@ -22,6 +22,7 @@ from minimind.tokenizer.stream import StreamDecoder, byte_level, piece_bytes
 
 # Tokens; what the public tokenizer of the same layout says, read by transformers only.
 MODEL_MAX_LENGTH = 131_072
+PACKAGED = ("default", "primer")
 ADVICE = "; train one with `minimind tokenizer`, or use the default"
 
 
@@ -64,13 +65,15 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> "Tokenizer":
-        """From a folder or a tokenizer.json; None loads the 6,400-entry tokenizer of the package.
+        """From a folder, a tokenizer.json, or the package: None or "default" is the one of 6,400 entries, "primer" the
+        one of 2,048 for the built-in curriculum.
 
         UserError: nothing there, or not a tokenizer that can be used.
         """
-        if path is None:
-            text = files("minimind.tokenizer").joinpath("default", "tokenizer.json").read_text(encoding="utf-8")
-            return cls(json.loads(text), "the default tokenizer")
+        if path is None or str(path) in PACKAGED:
+            name = str(path or PACKAGED[0])
+            text = files("minimind.tokenizer").joinpath(name, "tokenizer.json").read_text(encoding="utf-8")
+            return cls(json.loads(text), f"the {name} tokenizer")
         file = Path(path)
         file = file / "tokenizer.json" if file.is_dir() else file
         if not file.is_file():

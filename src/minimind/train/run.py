@@ -133,9 +133,7 @@ class Run:
                 self.last_time, self.last_tokens = time.monotonic(), self.tokens
                 for index in range(first, total):
                     self.number = index + 1
-                    rate = factor(
-                        self.optim.schedule, index, total, self.optim.warmup_steps, self.optim.decay_share
-                    )
+                    rate = factor(self.optim.schedule, index, total, self.optim.warmup_steps, self.optim.decay_share)
                     step = Step(self, self.number, total, rate)
                     self._watch_the_clock()
                     yield step
@@ -240,7 +238,8 @@ class Run:
         ]
         if changed:
             raise UserError(
-                f"cannot resume {self.name} from {self.checkpoints}: " + "; ".join(changed)
+                f"cannot resume {self.name} from {self.checkpoints}: "
+                + "; ".join(changed)
                 + ". Use the old settings, or start afresh with --from_resume 0."
             )
 
@@ -360,8 +359,8 @@ class Run:
         trained = sum(p.numel() for module in modules.values() for p in module.parameters() if p.requires_grad)
         lines = [
             f"plan of {self.name} (dry run: nothing is trained or written)",
-            f"  device {self.device}, {str(self.dtype).removeprefix('torch.')} products, {self.ranks.world_size} rank(s)",
-            f"  {trained:,} trained parameters: {16 * trained / 2**20:,.0f} MiB of weights, gradients and optimizer state",
+            f"  device {self.device}, products in {self.dtype}, {self.ranks.world_size} rank(s)",
+            f"  {trained:,} trained parameters: {16 * trained / 2**20:,.0f} MiB with gradients and optimizer state",
             f"  {self.total:,} steps of {self.config.batch_size} x {self.config.accumulation_steps} rows on each rank",
             f"  weights to {self.config.save_dir}, training state to {self.checkpoints}, metrics to {self.folder}",
         ]

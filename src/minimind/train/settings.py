@@ -19,10 +19,13 @@ class RunGroup:
     seed: int = flag(42, "seed of every source of chance", minimum=0)
     device: str = flag("auto", "auto, cpu, cuda, cuda:0 or mps")
     dtype: str = flag(
-        "auto", "format of matrix products: auto (bfloat16 where the hardware has it), bfloat16, float16 or float32",
+        "auto",
+        "format of matrix products: auto (bfloat16 where the hardware has it), bfloat16, float16 or float32",
         choices=("auto", "bfloat16", "float16", "float32"),
     )
-    num_workers: int = flag(1, "accepted for old scripts: batches come from a memory map and need no loaders", minimum=0)
+    num_workers: int = flag(
+        1, "accepted for old scripts: batches come from a memory map", minimum=0
+    )
     use_compile: bool = flag(False, "compile the model with torch.compile (pays after some minutes of training)")
     activation_checkpointing: bool = flag(False, "recompute layers in the backward pass: less memory, more time")
     threads: int = flag(0, "CPU threads of torch; 0: as torch decides", minimum=0)
@@ -55,8 +58,11 @@ class OptimGroup:
     matrix_learning_rate: float = flag(0.02, "peak learning rate of Muon", minimum=0)
     weight_decay: float = flag(0.01, "decoupled weight decay of matrices per unit of learning rate", minimum=0)
     beta2: float = flag(0.999, "decay of AdamW's second moment", minimum=0, maximum=1)
-    schedule: str = flag("cosine", "cosine to a tenth, wsd (warm-up, stable, decay to 0) or constant",
-                         choices=("cosine", "wsd", "constant"))
+    schedule: str = flag(
+        "cosine",
+        "cosine to a tenth, wsd (warm-up, stable, decay to 0) or constant",
+        choices=("cosine", "wsd", "constant"),
+    )
     warmup_steps: int = flag(0, "steps of linear warm-up", "--warmup_iters", minimum=0)
     decay_share: float = flag(0.3, "share of the steps in wsd's decay", minimum=0, maximum=1)
 
