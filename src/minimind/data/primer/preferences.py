@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 from minimind.data.primer.catalogue import subjects
-from minimind.data.primer.read import pick, read_toml
+from minimind.data.primer.read import between, pick, read_toml
 from minimind.data.primer.subject import LANGUAGES, Example, Subject, final_answer, normalise
 from minimind.data.primer.unknown import UNKNOWN
 from minimind.data.primer.wording import wording
@@ -42,7 +42,11 @@ def _other(rng: random.Random, example: Example) -> Example:
 
 
 def _misread(rng: random.Random, answer: str) -> str:
-    """A number with one digit changed."""
+    """A number with one digit changed; a list with two neighbours exchanged."""
+    if "," in answer:
+        numbers = answer.split(",")
+        place = between(rng, 1, len(numbers) - 1)
+        return ",".join((*numbers[: place - 1], numbers[place], numbers[place - 1], *numbers[place + 1 :]))
     place = pick(rng, [index for index, letter in enumerate(answer) if letter.isdigit()])
     digit = pick(rng, [digit for digit in "123456789" if digit != answer[place]])
     return answer[:place] + digit + answer[place + 1 :]
