@@ -108,7 +108,7 @@ def publisher(origin: Origin, model: torch.nn.Module, card: dict) -> Callable[[d
     def publish(metrics: dict) -> None:
         if not folder.exists():
             origin.tokenizer.save(folder)
-        save_weights(model, origin.path)
+        save_weights(model, origin.path, dtype=torch.float32)
         content = {
             "format": 1,
             "stage": origin.stage,
