@@ -1,6 +1,7 @@
 """What a stage starts from and what it leaves behind: weights, tokenizer and the card that tells their history."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class Origin:
         return {
             "model": dataclasses.asdict(self.config),
             "tokenizer": self.tokenizer.hash,
-            "from_weight": str(self.parent),
+            "from_weight": self.parent and self.parent.name,
         }
 
     def model(self) -> LanguageModel:
@@ -99,6 +100,15 @@ def with_sizes(config: ModelConfig, group: ModelGroup, parent: Path) -> ModelCon
     if wrong:
         raise UserError(f"the weights {parent} have other sizes: {', '.join(wrong)}. Leave these flags out.")
     return dataclasses.replace(config, **free)
+
+
+def fingerprint(model: torch.nn.Module) -> str:
+    """A hash of the model's weights, to the last bit."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
 
 
 def publisher(origin: Origin, model: torch.nn.Module, card: dict) -> Callable[[dict], None]:

@@ -61,7 +61,7 @@ class FolderLock:
         import fcntl
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = open(self.path, "a+", encoding="utf-8")  # noqa: SIM115 - held open for as long as the lock
+        self.file = open(self.path, "a+", encoding="utf-8")  # held open for as long as the lock
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -79,6 +79,6 @@ class FolderLock:
 
     def release(self) -> None:
         if self.file is not None:
+            self.file.truncate(0)  # the file stays: whoever has opened it must not hold a lock on a name that is gone
             self.file.close()
             self.file = None
-            self.path.unlink(missing_ok=True)

@@ -26,6 +26,13 @@ class Ranks:
             distributed.all_reduce(tensor)
         return tensor
 
+    def add(self, *numbers: float) -> list[float]:
+        """Each number summed over all ranks, in float64; nothing is exchanged when there is one rank."""
+        if self.world_size == 1:
+            return list(numbers)
+        device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+        return self.sum(torch.tensor(numbers, dtype=torch.float64, device=device)).tolist()
+
     def barrier(self) -> None:
         if self.world_size > 1:
             distributed.barrier()

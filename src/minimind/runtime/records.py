@@ -3,19 +3,20 @@
 import json
 from pathlib import Path
 
+from minimind.runtime.paths import write_atomically
+
 
 class Records:
     """Appends records to `metrics.jsonl`; on resume the records after the resume point are dropped."""
 
     def __init__(self, path: str | Path, resume_step: int | None = None):
         self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         kept = ""
         if resume_step is not None and self.path.exists():
             # the last line of a killed run may be torn: what does not parse was never complete
-            lines = [(step_of(line), line) for line in self.path.open(encoding="utf-8")]
-            kept = "".join(line for step, line in lines if step is not None and step <= resume_step)
-        self.path.write_text(kept, encoding="utf-8")
+            lines = [(step_of(line), line) for line in self.path.read_text(encoding="utf-8").split("\n")]
+            kept = "".join(f"{line}\n" for step, line in lines if step is not None and step <= resume_step)
+        write_atomically(self.path, kept)  # a run killed here must find its records again
 
     def append(self, record: dict) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)  # somebody may tidy the folder while we run

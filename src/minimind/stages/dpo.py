@@ -27,7 +27,7 @@ from minimind.data.material import DataGroup, data_group, open_pairs
 from minimind.data.pack import Batch
 from minimind.infer.score import reply_logprobs
 from minimind.infer.text import show_replies
-from minimind.lineage import begin, publisher
+from minimind.lineage import begin, fingerprint, publisher
 from minimind.model.count import flops_per_token
 from minimind.model.settings import ModelGroup, model_group
 from minimind.train.run import start
@@ -44,9 +44,7 @@ class Config:
         0.0, "share of pairs taken to be labelled the wrong way round", minimum=0, maximum=0.5
     )
     sft_weight: float = flag(0.0, "weight of the chosen replies' own mean log-loss", minimum=0)
-    questions: list[str] = flag(
-        ["你是谁？", "What is the capital of France?"], "questions answered as samples"
-    )
+    questions: list[str] = flag(["你是谁？", "What is the capital of France?"], "questions answered as samples")
     model: ModelGroup = model_group(from_weight="full_sft")
     data: DataGroup = data_group(data_path="dataset/dpo.jsonl", max_seq_len=1024)
     optim: OptimGroup = optim_group(learning_rate=4e-8)
@@ -118,6 +116,7 @@ def train(config: Config) -> None:
         config.run, config.optim, name=origin.name, snapshot=to_dict(config), identity=origin.identity | data.identity
     )
     model = run.ready(origin.model(), "trained")
+    run.identity["starting_weights"] = fingerprint(model)  # a resumed run must measure against the same model
     # before a resume puts trained weights into the model
     reference = reference_logprobs(run, model, data, data.training)
     reference_held_out = reference_logprobs(run, model, data, data.held_out)

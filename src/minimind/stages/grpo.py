@@ -31,7 +31,7 @@ from minimind.data.material import DataGroup, data_group, open_prompted
 from minimind.data.pack import Batch
 from minimind.infer.score import target_logprobs
 from minimind.infer.text import show_replies
-from minimind.lineage import begin, publisher
+from minimind.lineage import begin, fingerprint, publisher
 from minimind.model.count import flops_per_token
 from minimind.model.settings import ModelGroup, model_group
 from minimind.ops.advantage import group_advantages
@@ -126,6 +126,7 @@ def train(config: Config) -> None:
         config.run, config.optim, name=origin.name, snapshot=to_dict(config), identity=origin.identity | data.identity
     )
     model = run.ready(origin.model(), "trained")
+    run.identity["starting_weights"] = fingerprint(model)  # a resumed run must measure against the same model
     reference = run.ready(copy.deepcopy(model), "frozen") if config.beta else None
     optimizer = make_optimizer(model, config.optim)
     stream = data.stream(run.ranks)
@@ -137,9 +138,17 @@ def train(config: Config) -> None:
     for step in run.steps(data.steps(run.ranks)):
         prompts = stream.next(config.run.batch_size * config.run.accumulation_steps)
         seeds = [prompt.key + 1_000_003 * (config.run.seed + 1_000_003 * step.number) for prompt in prompts]
-        rollout = collect(
-            model, origin.tokenizer, prompts, config.num_generations, sampling, seeds, reward, config.data.max_seq_len
-        ).to(run.device)
+        with run.autocast():  # sampled in the number format that the replies are scored in
+            rollout = collect(
+                model,
+                origin.tokenizer,
+                prompts,
+                config.num_generations,
+                sampling,
+                seeds,
+                reward,
+                width=config.data.max_seq_len,
+            ).to(run.device)
         advantages = group_advantages(rollout.rewards, by_deviation=config.scale_rewards)
         for _ in range(config.updates):
             count = denominator(rollout.lengths, config.normalise)

@@ -14,7 +14,6 @@ same bits as one that never stopped (on a CPU; on a GPU as far as its kernels ar
 
 import functools
 import json
-import math
 import shutil
 import signal
 import threading
@@ -79,7 +78,7 @@ class Run:
         self.flops_per_token = 0.0
         self.number = self.tokens = self.resumed_at = 0
         self.seconds_before = 0.0
-        self.stop_asked, self.stop_agreed = 0, False
+        self.stop_asked, self.stop_agreed, self.place = 0, False, ""
         self.figures: dict[str, float] = {}
         self.lock = FolderLock(self.checkpoints)
         if not config.dry_run and ranks.first:
@@ -134,6 +133,7 @@ class Run:
                 for index in range(first, total):
                     self.number = index + 1
                     rate = factor(self.optim.schedule, index, total, self.optim.warmup_steps, self.optim.decay_share)
+                    self.place = self._place()  # a stream that has been read stands behind the step's batch
                     step = Step(self, self.number, total, rate)
                     self._watch_the_clock()
                     yield step
@@ -147,20 +147,20 @@ class Run:
         return self.number == self.total or bool(interval and self.number % interval == 0)
 
     @torch.no_grad()
-    def validate(self, model: torch.nn.Module, objective: Callable, batches) -> float:
+    def validate(self, model: torch.nn.Module, objective: Callable, batches) -> float | None:
         """The mean loss over batches, on all ranks: objective(model, batch) -> (sum, count). The model does not learn.
 
-        Nan where there is nothing to validate on.
+        None where there is nothing to validate on.
         """
         model.eval()
-        total = torch.zeros(2, dtype=torch.float64, device=self.device)
+        total = counted = 0.0
         for batch in batches:
             with self.autocast():
                 part, count = objective(model, batch.to(self.device))
-            total += torch.stack([part.double(), torch.as_tensor(count, device=self.device).double()])
+            total, counted = total + float(part), counted + float(count)
         model.train()
-        part, count = self.ranks.sum(total).tolist()
-        return part / count if count else math.nan
+        total, counted = self.ranks.add(total, counted)
+        return total / counted if counted else None
 
     def say(self, text: str) -> None:
         """A line for whoever watches, from the first rank."""
@@ -345,8 +345,8 @@ class Run:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def place(self) -> str:
-        """Where in the data the run is, in words."""
+    def _place(self) -> str:
+        """Where in the data the current step begins, in words."""
         stream = self.kept.get("data")
         return json.dumps(stream.state_dict()) if stream is not None else f"step {self.number}"
 

@@ -23,9 +23,7 @@ class RunGroup:
         "format of matrix products: auto (bfloat16 where the hardware has it), bfloat16, float16 or float32",
         choices=("auto", "bfloat16", "float16", "float32"),
     )
-    num_workers: int = flag(
-        1, "accepted for old scripts: batches come from a memory map", minimum=0
-    )
+    num_workers: int = flag(1, "accepted for old scripts: batches come from a memory map", minimum=0)
     use_compile: bool = flag(False, "compile the model with torch.compile (pays after some minutes of training)")
     activation_checkpointing: bool = flag(False, "recompute layers in the backward pass: less memory, more time")
     threads: int = flag(0, "CPU threads of torch; 0: as torch decides", minimum=0)

@@ -30,8 +30,7 @@ class Step:
 
     def total(self, count: float) -> None:
         """Says how many tokens (or sequences) this rank's part of the step is a mean over; summed over the ranks."""
-        counts = torch.tensor([float(count)], device=self.run.device, dtype=torch.float64)
-        self.denominator = max(1.0, self.run.ranks.sum(counts).item())
+        self.denominator = max(1.0, self.run.ranks.add(count)[0])
 
     def split(self, batch, rows: int | None = None, count: float | None = None) -> Iterator:
         """The micro-batches of this rank's batch: `rows` rows each (--batch_size).
@@ -46,7 +45,7 @@ class Step:
 
     def saw(self, tokens: int) -> None:
         """Counts this rank's real tokens into the run's."""
-        self.run.tokens += round(self.run.ranks.sum(torch.tensor([float(tokens)], dtype=torch.float64)).item())
+        self.run.tokens += round(self.run.ranks.add(tokens)[0])
 
     def backward(self, loss_sum: torch.Tensor) -> None:
         """Adds the gradient of loss_sum / denominator."""
@@ -72,7 +71,7 @@ class Step:
             optimizer.zero_grad()
             raise UserError(
                 f"step {self.number}: the {'loss' if not math.isfinite(loss_sum) else 'gradient'} is not finite "
-                f"(loss {self.loss_of_step}, gradient norm {norm}) in the batch at {run.place()}. Nothing was updated; "
+                f"(loss {self.loss_of_step}, gradient norm {norm}) in the batch at {run.place}. Nothing was updated; "
                 f"{run.last_good()}. Lower --learning_rate, check that data, or use --dtype float32."
             )
         optimizer.scale(self.factor)
@@ -84,10 +83,12 @@ class Step:
         self.note(loss=self.loss_of_step, gradient_norm=norm, learning_rate=optimizer.learning_rate)
 
     def note(self, **values) -> None:
-        """A metric of this step: a number, or a pair (sum, count). Notes of one name are summed over micro-batches and
-        ranks and divided by their count. Tensors are read only when a record is written.
+        """A metric of this step: a number, a pair (sum, count), or None for nothing. Notes of one name are summed over
+        micro-batches and ranks and divided by their count. Tensors are read only when a record is written.
         """
         for name, value in values.items():
+            if value is None:
+                continue
             total, count = value if isinstance(value, tuple) else (value, 1)
             before, counted = self.notes.get(name, (0.0, 0))
             self.notes[name] = (before + total, counted + count)
@@ -95,6 +96,6 @@ class Step:
     def reduced(self) -> dict[str, float]:
         """All notes over all ranks, in one exchange."""
         names = sorted(self.notes)
-        flat = torch.tensor([[float(part) for part in self.notes[name]] for name in names], dtype=torch.float64)
-        flat = self.run.ranks.sum(flat.reshape(-1, 2).to(self.run.device)).tolist()
-        return {name: total / count if count else 0.0 for name, (total, count) in zip(names, flat, strict=True)}
+        flat = self.run.ranks.add(*(float(part) for name in names for part in self.notes[name]))
+        pairs = zip(names, flat[::2], flat[1::2], strict=True)
+        return {name: total / count if count else 0.0 for name, total, count in pairs}
