@@ -196,8 +196,9 @@ import os, pathlib, signal
 from minimind.data import build
 from minimind.tokenizer.tokenizer import Tokenizer
 build.os.replace = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)
-options = dict(strict=False, max_bad=0.01, progress=None, processes=1)
-build.build([pathlib.Path({str(corpus)!r})], "text", Tokenizer.load(), pathlib.Path({str(folder)!r}), **options)
+files = [pathlib.Path({str(corpus)!r})]
+options = dict(prints=build.fingerprint(files), strict=False, max_bad=0.01, progress=None, processes=1)
+build.build(files, "text", Tokenizer.load(), pathlib.Path({str(folder)!r}), **options)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     ended = subprocess.run([sys.executable, "-c", script], env=environment, timeout=120, check=False)

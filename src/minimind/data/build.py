@@ -80,13 +80,17 @@ def build(
     tokenizer: "Tokenizer",
     folder: Path,
     *,
+    prints: str,
     strict: bool,
     max_bad: float,
     progress: Callable[[int, int], None] | None,
     processes: int | None,
 ) -> None:
-    """Writes the store of `files` to `folder`, whose lock is held: under another name, renamed when complete."""
-    total, before = sum(path.stat().st_size for path in files), fingerprint(files)
+    """Writes the store of `files` to `folder`, whose lock is held: under another name, renamed when complete.
+
+    `prints` is the fingerprint that `folder` was named after. Raises UserError when it is no longer true at the end.
+    """
+    total = sum(path.stat().st_size for path in files)
     for rest in folder.parent.glob(f"{folder.name}.part*"):  # of builders that were killed
         shutil.rmtree(rest)
     part = folder.with_name(f"{folder.name}.part")
@@ -105,7 +109,7 @@ def build(
                 if progress:
                     progress(done, total)
             check_finished(files, kind, report, strict=strict, max_bad=max_bad)
-        if fingerprint(files) != before:
+        if fingerprint(files) != prints:
             raise UserError(f"{_names(files)} changed while being read: start again when the files are complete")
         meta = {
             "format": FORMAT,
@@ -135,11 +139,16 @@ def _flush(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
+def _cores() -> int:
+    """Those that this process may use, where the system can tell."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _encoded(
     files: Sequence[Path], kind: str, tokenizer: "Tokenizer", total: int, processes: int | None
 ) -> Iterator[Encoded]:
     """The chunks of `files`, encoded, in order; small sources in this process, which costs no start of others."""
-    processes = processes or len(os.sched_getaffinity(0))
+    processes = processes or _cores()
     if processes == 1 or total < PARALLEL_FROM_BYTES:
         for chunk in read_chunks(files):
             yield encode_chunk(chunk, kind, tokenizer)

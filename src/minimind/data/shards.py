@@ -206,22 +206,15 @@ def open_store(
             f"max_seq_len is {max_seq_len}: a sample needs at least 2 tokens, one to see and one to predict"
         )
     files = find_files(patterns)
-    key = recipe(files, fingerprint(files), kind, tokenizer)
+    prints = fingerprint(files)
+    key = recipe(files, prints, kind, tokenizer)
     folder = Path(cache_dir) / key
     try:
         Path(cache_dir).mkdir(parents=True, exist_ok=True)
         with locked(Path(cache_dir) / f"{key}.lock"):
             if not folder.exists():
-                build(
-                    files,
-                    kind,
-                    tokenizer,
-                    folder,
-                    strict=strict,
-                    max_bad=max_bad,
-                    progress=progress,
-                    processes=processes,
-                )
+                options = {"strict": strict, "max_bad": max_bad, "progress": progress, "processes": processes}
+                build(files, kind, tokenizer, folder, prints=prints, **options)
     except OSError as error:
         raise UserError(f"cannot keep the token store in {cache_dir} ({error}): name another --cache_dir") from error
     store = TokenStore(folder, max_seq_len)
