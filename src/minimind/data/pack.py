@@ -54,7 +54,7 @@ def plan_rows(lengths: Sequence[int] | np.ndarray, width: int) -> list[list[int]
     """Which documents share a row: best-fit decreasing, each document whole and in the fullest row that has room.
 
     Rows of one free space wait on one stack, and a bit per free space finds the smallest that is enough, so a document
-    costs about a microsecond. Uses at most 11/9 of the fewest rows possible, plus one (Johnson 1974).
+    costs a few microseconds. Uses at most 11/9 of the fewest rows possible, plus 4 (Johnson 1974).
     """
     lengths = np.asarray(lengths)
     assert lengths.size == 0 or 0 < lengths.min() and lengths.max() <= width, "a document must fit into a row"

@@ -156,7 +156,7 @@ class PackedStream(_Stream):
 
     @property
     def rows_per_epoch(self) -> int:
-        """Rows of the first epoch; others differ by a few, as their windows do. Takes a microsecond a sample."""
+        """Rows of the first epoch; others differ by a few, as their windows do. Takes a few microseconds a sample."""
         if not hasattr(self, "_rows_per_epoch"):
             self._rows_per_epoch = sum(len(self._make_block(0, block)) for block in range(self._windows))
         return self._rows_per_epoch
