@@ -250,7 +250,7 @@ def text_comparison(rng: random.Random, language: str) -> str:
     return plain(draw_free(make_comparison, rng, language))
 
 
-ADDITION = subject("addition", make_addition, text_addition, "numbers")
-ARITHMETIC = subject("arithmetic", make_arithmetic, text_arithmetic, "numbers", 1.2)
+ADDITION = subject("addition", make_addition, text_addition, "numbers", 1.6)
+ARITHMETIC = subject("arithmetic", make_arithmetic, text_arithmetic, "numbers", 1.8)
 MULTIPLICATION = subject("multiplication", make_multiplication, text_multiplication, "numbers")
 COMPARISON = subject("comparison", make_comparison, text_comparison, "numbers", 0.7)

@@ -14,6 +14,7 @@ from minimind.data.primer import preferences as pairs
 from minimind.data.primer import prompts
 from minimind.data.primer.catalogue import groups
 from minimind.data.primer.catalogue import subjects as subjects
+from minimind.data.primer.copying import text_copying
 from minimind.data.primer.identity import PEBBLE, Persona
 from minimind.data.primer.identity import train as identity_example
 from minimind.data.primer.knowledge import KNOWLEDGE
@@ -22,8 +23,9 @@ from minimind.data.primer.read import between, pick
 from minimind.data.primer.subject import LANGUAGES, Example, Subject
 
 # Shares of the records: facts; the model itself and conversation; skills.
-PRETRAIN_SHARES = {"knowledge": 0.6, "conversation": 0.1, "skills": 0.3}
-CHAT_SHARES = {"knowledge": 0.4, "conversation": 0.2, "skills": 0.4}
+PRETRAIN_SHARES = {"knowledge": 0.48, "conversation": 0.06, "skills": 0.46}
+CHAT_SHARES = {"knowledge": 0.38, "conversation": 0.14, "skills": 0.48}
+COPYING_SHARE = 0.14  # of the documents of pretraining are drills in copying and looking up
 CHAIN_SHARE = 0.15  # of the chats chain two to four exchanges
 SYSTEM_SHARE = 0.1  # of the chats begin with a system prompt that asks for nothing special
 CASUAL_SHARE = 0.1  # of the plain questions are typed without capital and closing mark
@@ -59,7 +61,7 @@ def _draws(seed: int, stream: str, shares: dict[str, float]) -> Iterator[tuple[r
 def pretrain_texts(seed: int) -> Iterator[str]:
     """Documents for pretraining, 15 to 120 tokens each."""
     for rng, subject, language in _draws(seed, "pretrain", PRETRAIN_SHARES):
-        yield subject.text(rng, language)
+        yield text_copying(rng, language) if rng.random() < COPYING_SHARE else subject.text(rng, language)
 
 
 def conversation(example: Example) -> list[dict]:
@@ -100,13 +102,18 @@ def chats(seed: int) -> Iterator[dict]:
         yield {"conversations": _chat(rng, subject, language, drawn, weights)}
 
 
+def _words(message: dict) -> list[str]:
+    """What is said in a message, and the tools that it declares."""
+    return [words for words in (message["content"], message.get("tools")) if words]
+
+
 def tokenizer_texts(seed: int) -> Iterator[str]:
     """What a tokenizer should read: documents and the words of conversations."""
     rng = random.Random(f"tokenizer {seed}")
     texts, talks = pretrain_texts(seed), chats(seed)
     while True:
         if rng.random() < TOKENIZER_CHAT_SHARE:
-            yield "\n".join(message["content"] for message in next(talks)["conversations"])
+            yield "\n".join(words for message in next(talks)["conversations"] for words in _words(message))
         else:
             yield next(texts)
 

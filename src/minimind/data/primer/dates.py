@@ -114,4 +114,4 @@ def text_dates(rng: random.Random, language: str) -> str:
     return plain(draw_free(make_dates, rng, language))
 
 
-DATES = subject("dates", make_dates, text_dates, "numbers", 1.4)
+DATES = subject("dates", make_dates, text_dates, "numbers", 1.2)

@@ -91,4 +91,4 @@ def text_letters(rng: random.Random, language: str) -> str:
     return "\n".join(lines)
 
 
-LETTERS = subject("letters", make_letters, text_letters, "combination", 1.2)
+LETTERS = subject("letters", make_letters, text_letters, "combination", 1.0)

@@ -5,7 +5,6 @@ from minimind.data.primer.dates import DATES
 from minimind.data.primer.letters import LETTERS
 from minimind.data.primer.reading import READING
 from minimind.data.primer.recall import RECALL
-from minimind.data.primer.sequences import SEQUENCES
 from minimind.data.primer.sorting import SORTING
 from minimind.data.primer.subject import Subject
 from minimind.data.primer.tools import TOOL_USE
@@ -17,7 +16,6 @@ SKILLS: tuple[Subject, ...] = (
     MULTIPLICATION,
     COMPARISON,
     WORD_PROBLEMS,
-    SEQUENCES,
     SORTING,
     LETTERS,
     DATES,

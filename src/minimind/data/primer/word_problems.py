@@ -88,4 +88,4 @@ def text_word_problem(rng: random.Random, language: str) -> str:
     return plain(draw_free(make_word_problem, rng, language))
 
 
-WORD_PROBLEMS = subject("word_problems", make_word_problem, text_word_problem, "numbers", 1.4)
+WORD_PROBLEMS = subject("word_problems", make_word_problem, text_word_problem, "numbers", 1.5)
