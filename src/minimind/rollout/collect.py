@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from minimind.data.pack import IGNORED, Batch, Document, pack
+from minimind.data.pack import IGNORED, Batch, Document, fill_rows, plan_rows
 from minimind.infer.decode import generate
 from minimind.ops.sampling import Sampling
 from minimind.rewards import Reward
@@ -19,13 +19,14 @@ from minimind.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class Rollout:
-    """P prompts with G replies each; document i of the batch is reply i % G to prompt i // G.
+    """P prompts with G replies each; document i is prompt i // G with its reply i % G.
 
     rewards [P, G]; parts: each part of the reward, [P, G]; behaviour [P*G, K]: log-probabilities as sampled, padded
     with 0; lengths [P*G] in tokens; finished [P*G]: the reply ended by itself; replies: their texts.
     """
 
-    batch: Batch
+    documents: list[Document]
+    width: int
     rewards: torch.Tensor
     parts: dict[str, torch.Tensor]
     behaviour: torch.Tensor
@@ -33,6 +34,13 @@ class Rollout:
     lengths: torch.Tensor
     finished: torch.Tensor
     replies: list[str]
+
+    def packed(self, chosen: torch.Tensor | None = None) -> Batch:
+        """The documents, or those chosen [P*G] (all where none is), in packed rows; they keep their numbers."""
+        lengths = np.array([len(document.ids) for document in self.documents])
+        numbers = np.arange(len(lengths)) if chosen is None or not chosen.any() else chosen.nonzero()[:, 0].cpu().numpy()
+        rows = [numbers[row] for row in plan_rows(lengths[numbers], self.width)]
+        return fill_rows(self.documents, rows, self.width)
 
     def of_targets(self, batch: Batch, table: torch.Tensor) -> torch.Tensor:
         """The entries of table [P*G] or [P*G, K] that belong to the supervised tokens of (a part of) the batch, [N]."""
@@ -92,7 +100,8 @@ def collect(
     shape = (len(prompts), group_size)
     rewards = {name: torch.tensor([float(score[name]) for score in scores]).view(shape) for name in scores[0]}
     return Rollout(
-        batch=pack(documents, width),
+        documents=documents,
+        width=width,
         rewards=rewards.pop("total"),
         parts=rewards,
         behaviour=behaviour,

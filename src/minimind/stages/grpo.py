@@ -150,9 +150,11 @@ def train(config: Config) -> None:
                 width=config.data.max_seq_len,
             ).to(run.device)
         advantages = group_advantages(rollout.rewards, by_deviation=config.scale_rewards)
+        # without the divergence a reply of advantage 0 adds nothing, so it need not be computed
+        batch = rollout.packed(None if config.beta else advantages.flatten() != 0)
         for _ in range(config.updates):
             count = denominator(rollout.lengths, config.normalise)
-            for part in step.split(rollout.batch, config.micro_rows, count):
+            for part in step.split(batch, config.micro_rows, count):
                 loss_sum, statistics = loss_of_part(run, model, reference, rollout, advantages, part, config)
                 step.backward(loss_sum)
                 step.note(**statistics)
