@@ -38,7 +38,9 @@ class Rollout:
     def packed(self, chosen: torch.Tensor | None = None) -> Batch:
         """The documents, or those chosen [P*G] (all where none is), in packed rows; they keep their numbers."""
         lengths = np.array([len(document.ids) for document in self.documents])
-        numbers = np.arange(len(lengths)) if chosen is None or not chosen.any() else chosen.nonzero()[:, 0].cpu().numpy()
+        numbers = np.arange(len(lengths))
+        if chosen is not None and chosen.any():
+            numbers = numbers[chosen.cpu().numpy()]
         rows = [numbers[row] for row in plan_rows(lengths[numbers], self.width)]
         return fill_rows(self.documents, rows, self.width)
 
@@ -51,9 +53,7 @@ class Rollout:
         return table[owners, batch.positions[supervised] + 1 - self.prompt_lengths[owners]]
 
     def to(self, device: torch.device) -> "Rollout":
-        moved = {
-            name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor | Batch)
-        }
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
         return replace(self, **moved)
 
 
