@@ -253,4 +253,4 @@ def text_comparison(rng: random.Random, language: str) -> str:
 ADDITION = subject("addition", make_addition, text_addition, "numbers", 1.6)
 ARITHMETIC = subject("arithmetic", make_arithmetic, text_arithmetic, "numbers", 1.8)
 MULTIPLICATION = subject("multiplication", make_multiplication, text_multiplication, "numbers")
-COMPARISON = subject("comparison", make_comparison, text_comparison, "numbers", 0.7)
+COMPARISON = subject("comparison", make_comparison, text_comparison, "numbers", 1.0)

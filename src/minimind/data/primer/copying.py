@@ -28,20 +28,20 @@ def _item(rng: random.Random, language: str) -> str:
 
 
 def repeated(rng: random.Random, language: str) -> str:
-    """A list, said two or three times. A number never follows a number, so no list of numbers arises."""
-    items = [_item(rng, language) for _ in range(between(rng, 3, 7))]
+    """A list, said three times. A number never follows a number, so no list of numbers arises."""
+    items = [_item(rng, language) for _ in range(between(rng, 4, 9))]
     for at in range(1, len(items)):
         if items[at].isdigit() and items[at - 1].isdigit():
             items[at] = pick(rng, things(language))
     line = " ".join(items)
-    return "\n".join([line] * between(rng, 2, 3))
+    return "\n".join([line] * 3)
 
 
 def looked_up(rng: random.Random, language: str) -> str:
     """Pairs, and then some of them asked back by either half."""
-    chosen = rng.sample(things(language), 2 * between(rng, 2, 4))
+    chosen = rng.sample(things(language), 2 * between(rng, 3, 6))
     told = list(zip(chosen[::2], chosen[1::2], strict=True))
-    asked = rng.sample(told, between(rng, 2, len(told)))
+    asked = rng.sample(told, len(told))
     lines = [f"{left}: {right}" for left, right in told]
     lines += [f"{left}? {right}" if rng.random() < 0.7 else f"{right}? {left}" for left, right in asked]
     return "\n".join(lines)
