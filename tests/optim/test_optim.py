@@ -96,7 +96,9 @@ def test_schedules_at_hand_worked_points():
     assert factor("cosine", 50, 100) == pytest.approx(0.55)
     assert factor("cosine", 100, 100) == pytest.approx(0.1)
     assert factor("cosine", 25, 100) == pytest.approx(0.1 + 0.45 * (1 + math.sqrt(0.5)))
-    assert [factor("wsd", step, 10, decay_share=0.3) for step in (0, 6, 7, 8, 9)] == pytest.approx([1, 1, 1, 2 / 3, 1 / 3])
+    assert [factor("wsd", step, 10, decay_share=0.3) for step in (0, 6, 7, 8, 9)] == pytest.approx(
+        [1, 1, 1, 2 / 3, 1 / 3]
+    )
     assert [factor("constant", step, 10, warmup_steps=3) for step in range(4)] == pytest.approx([0.25, 0.5, 0.75, 1])
 
 

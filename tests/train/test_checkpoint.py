@@ -14,7 +14,9 @@ def example_states(seed=0):
     shared = torch.randn(4, 3)
     return {
         "model": {"a": shared, "tied": shared, "half": torch.randn(5).bfloat16(), "empty": torch.zeros(0)},
-        "optimizer": {"parts": [{"state": {0: {"step": torch.tensor(3.0)}}, "groups": [{"lr": 1e-3, "betas": (0.9, 0.99)}]}]},
+        "optimizer": {
+            "parts": [{"state": {0: {"step": torch.tensor(3.0)}}, "groups": [{"lr": 1e-3, "betas": (0.9, 0.99)}]}]
+        },
         "data": {"cursor": [1, 2, 3], "name": "数据", "none": None, "flag": True},
     }
 
@@ -37,9 +39,18 @@ def test_what_is_loaded_is_what_was_saved(tmp_path):
 
 
 def test_only_the_newest_are_kept(tmp_path):
-    for step in (1, 2, 30, 4):
+    for step in (1, 2, 4, 30):
         checkpoint.save(tmp_path, step, example_states(), keep=2)
     assert [path.name for path in checkpoint.complete(tmp_path)] == ["step_00000004", "step_00000030"]
+
+
+def test_a_damaged_newer_one_never_costs_the_one_just_saved(tmp_path):
+    """Step 30 is damaged, so the run goes on from step 4 and saves step 6: that one, not step 30, must be kept."""
+    for step in (4, 30):
+        checkpoint.save(tmp_path, step, example_states(), keep=2)
+    (tmp_path / "step_00000030" / "state.json").write_text("{")
+    checkpoint.save(tmp_path, 6, example_states(), keep=1)
+    assert checkpoint.newest(tmp_path, lambda text: None).name == "step_00000006"
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -47,7 +58,9 @@ def test_a_flipped_bit_is_noticed_and_the_checkpoint_before_it_is_used(tmp_path,
     checkpoint.save(tmp_path, 1, example_states(1))
     checkpoint.save(tmp_path, 2, example_states(2))
     chance = random.Random(seed)
-    file = chance.choice([path for path in sorted((tmp_path / "step_00000002").iterdir()) if path.name != checkpoint.MANIFEST])
+    file = chance.choice(
+        [path for path in sorted((tmp_path / "step_00000002").iterdir()) if path.name != checkpoint.MANIFEST]
+    )
     content = bytearray(file.read_bytes())
     content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
     file.write_bytes(content)

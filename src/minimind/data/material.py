@@ -4,15 +4,18 @@ A stage names its kind of record and gets an object with `stream(ranks)`, `steps
 must find again) and `card` (what the weights' card says of the data). `run` is the stage's run group.
 """
 
+import contextlib
 import math
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from minimind.config import flag
+from minimind.config import UserError, flag
 from minimind.data.pack import Batch
 from minimind.data.prompts import open_prompts
+from minimind.data.records import BadRecords
 from minimind.data.shards import TokenStore, open_store
 from minimind.data.stream import PackedStream, PairStream, PromptStream, pair_batch, sweep
 from minimind.runtime.paths import home_of
@@ -48,9 +51,13 @@ def _per_step(run: Any, ranks: Any) -> int:
 
 
 def _open(kind: str, group: DataGroup, run: Any, tokenizer: Tokenizer) -> tuple[TokenStore, TokenStore]:
-    """(training, held-out) part of the store of these files; building it is shown."""
-    cache = Path(group.cache_dir or home_of(run.save_dir) / ".cache")
-    with Progress("tokenizing", 1, "bytes", quiet=run.quiet) as progress:
+    """(training, held-out) part of the store of these files; building it is shown.
+
+    A dry run leaves nothing behind: its store is unlinked as soon as it is mapped.
+    """
+    kept = Path(group.cache_dir or home_of(run.save_dir) / ".cache")
+    scratch = tempfile.TemporaryDirectory() if run.dry_run else contextlib.nullcontext(kept)
+    with scratch as cache, Progress("tokenizing", 1, "bytes", quiet=run.quiet) as progress:
 
         def show(done: int, total: int) -> None:
             progress.total = max(1, total)
@@ -60,10 +67,14 @@ def _open(kind: str, group: DataGroup, run: Any, tokenizer: Tokenizer) -> tuple[
             group.data_path, kind, tokenizer, cache, group.max_seq_len, strict=group.strict, progress=show
         )
         if store.report.bad or store.truncated or store.dropped:
-            progress.say(f"{group.data_path}: {store}")
-            for name in store.report.named[:5]:
-                progress.say(f"  {name}")
+            _name_the_bad(progress, f"{group.data_path}: {store}", store.report)
     return store.split(group.validation_share)
+
+
+def _name_the_bad(progress: Progress, summary: str, report: BadRecords) -> None:
+    progress.say(summary)
+    for name in report.named[:5]:
+        progress.say(f"  {name}")
 
 
 class _Material:
@@ -135,8 +146,17 @@ def open_prompted(
     group: DataGroup, run: Any, tokenizer: Tokenizer, longest_reply: int, thinking: bool | None
 ) -> Prompted:
     """Records of kind "prompt" that leave room for a reply. Raises UserError for files that cannot be used."""
-    longest = max(2, group.max_seq_len - longest_reply)
+    longest = group.max_seq_len - longest_reply
+    if longest < 2:
+        raise UserError(
+            f"--max_seq_len {group.max_seq_len} leaves no room for a prompt: it holds the prompt and a reply of "
+            f"--max_new_tokens {longest_reply}"
+        )
     prompts = open_prompts(group.data_path, tokenizer, longest, group.strict, enable_thinking=thinking)
+    if prompts.report.bad or prompts.dropped:
+        summary = f"{group.data_path}: {len(prompts):,} prompts; {prompts.report}"
+        long = f"; {prompts.dropped:,} left out: longer than {longest} tokens" if prompts.dropped else ""
+        _name_the_bad(Progress("prompts", 1, quiet=run.quiet), summary + long, prompts.report)
     training, held_out = prompts.split(group.validation_share)
     key = f"{sum(prompt.key for prompt in training) % 2**64:016x}"
     return Prompted(training, held_out, group, run, key)

@@ -8,6 +8,7 @@ import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import safetensors
 import safetensors.torch
@@ -39,7 +40,7 @@ def save_weights(
                 # The format knows no shared bytes, so each name gets its own.
                 file.write(safetensors.torch.save({name: t.clone() for name, t in state.items()}, {"format": "pt"}))
             else:
-                torch.save(state, file)
+                _save_torch(state, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -50,6 +51,14 @@ def save_weights(
         os.fsync(folder)  # makes the rename survive a power cut
     finally:
         os.close(folder)
+
+
+def _save_torch(state: State, file: IO[bytes]) -> None:
+    """torch.save, whose own error for a disk that is full is a RuntimeError without a word about it."""
+    try:
+        torch.save(state, file)
+    except RuntimeError as error:
+        raise OSError(f"{file.name} could be written in part only: is the disk full?") from error
 
 
 def load_weights(path: str | Path) -> State:

@@ -34,9 +34,7 @@ from minimind.train.settings import OptimGroup, RunGroup, make_optimizer, optim_
 class Config:
     """Defaults are those of the spec's train_full_sft.py (its last generation, on a 512-wide model)."""
 
-    questions: list[str] = flag(
-        ["你是谁？", "What is the capital of France?"], "questions answered as samples"
-    )
+    questions: list[str] = flag(["你是谁？", "What is the capital of France?"], "questions answered as samples")
     model: ModelGroup = model_group(from_weight="pretrain")
     data: DataGroup = data_group(data_path="dataset/sft_mini_512.jsonl", max_seq_len=768)
     optim: OptimGroup = optim_group(learning_rate=1e-5)

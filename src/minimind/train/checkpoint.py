@@ -17,6 +17,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from minimind.runtime.paths import fsync_folder
@@ -94,14 +95,15 @@ def save(folder: Path, step: int, states: dict[str, object], keep: int = 2) -> P
         shutil.rmtree(final, ignore_errors=True)
         os.rename(temporary, final)
         fsync_folder(folder)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        free = shutil.disk_usage(folder).free
+        reason, free = getattr(error, "strerror", None) or error, shutil.disk_usage(folder).free
         raise ValueError(
-            f"could not write the checkpoint {final}: {error.strerror or error} (about {needed:,} bytes needed, "
-            f"{free:,} free); the previous checkpoint is untouched."
+            f"could not write the checkpoint {final}: {reason} (about {needed:,} bytes needed, {free:,} free); "
+            "the previous checkpoint is untouched."
         ) from error
-    for old in complete(folder)[: -max(1, keep)]:
+    # later ones are damaged, or this one would not have been started from an earlier one: they count for nothing
+    for old in [path for path in complete(folder) if path.name <= final.name][: -max(1, keep)]:
         shutil.rmtree(old)
     return final
 

@@ -46,7 +46,7 @@ def start(config: RunGroup, optim: OptimGroup, *, name: str, snapshot: dict, ide
     """Device, ranks, seeds, folders and their lock. `name` is that of the weights, such as "pretrain_512".
 
     identity: what must be the same for a resume to make sense (model, tokenizer, data...), as plain values.
-    Raises UserError for a device that is not here and for a folder that another run holds.
+    Raises UserError for a device that is not here, and for a folder that another run holds or that cannot be made.
     """
     try:
         if config.threads:
@@ -58,6 +58,8 @@ def start(config: RunGroup, optim: OptimGroup, *, name: str, snapshot: dict, ide
         dtype = resolve_dtype(config.dtype, device)
         seed_everything(config.seed)
         return Run(config, optim, name, snapshot, identity or {}, device, dtype, ranks)
+    except OSError as error:
+        raise UserError(f"--save_dir {config.save_dir} cannot be written to ({error}); name another.") from error
     except ValueError as error:
         raise UserError(str(error)) from error
 
@@ -124,9 +126,9 @@ class Run:
         if self.config.dry_run:
             self._print_plan()
             return
-        first = self._resume()
-        self._open()
         try:
+            first = self._resume()
+            self._open()
             with self._signals(), self.progress:
                 self.progress.resume_at(first)
                 self.last_time, self.last_tokens = time.monotonic(), self.tokens
@@ -139,6 +141,8 @@ class Run:
                     yield step
                     self._after(step)
             self._publish()
+        except OSError as error:
+            raise UserError(f"{self.name} cannot write its files ({error}); {self.last_good()}.") from error
         finally:
             self.close()
 
