@@ -27,7 +27,7 @@ PLAN = {
 }
 MINUTES = 6.0
 STAGES = ("pretrain", "full_sft", "dpo", "grpo")
-RECORDS = 60_000  # pretraining records of the primer for six minutes
+RECORDS = 44_000  # pretraining records of the primer for six minutes
 QUESTIONS = (
     ("zh", "你是谁？"),
     ("zh", "法国的首都是哪里？"),
@@ -50,6 +50,7 @@ class Config:
     data_dir: str = flag("dataset/primer", "folder for the primer's files")
     card_dir: str = flag("runs/speedrun", "folder for metrics and report card")
     questions: int = flag(100, "exam questions for each subject and language", minimum=1)
+    ranks: int = flag(0, "processes to train and examine with; 0: one a core on a CPU, at most 4", minimum=0)
 
 
 def main(argv: list[str]) -> int:
@@ -62,7 +63,7 @@ def main(argv: list[str]) -> int:
         "on where it stopped.",
         examples="minimind speedrun\nminimind speedrun --minutes 30\nminimind speedrun --minutes 0.5 --questions 10",
     )
-    Speedrun(config).walk()
+    Speedrun(config).walk(["speedrun", *argv])
     return 0
 
 
@@ -70,8 +71,11 @@ class Speedrun:
     """The works in their order. What is finished is noted in `state.json` with its result, and never done twice."""
 
     def __init__(self, config: Config):
+        from minimind.runtime.device import resolve_device
         from minimind.runtime.paths import FolderLock
         from minimind.runtime.progress import Road
+        from minimind.runtime.ranks import Ranks
+        from minimind.runtime.team import cores
 
         self.config, self.scale = config, config.minutes / MINUTES
         self.folder = Path(config.card_dir)
@@ -80,10 +84,19 @@ class Speedrun:
         self.settings = {
             name: getattr(config, name) for name in ("minutes", "seed", "save_dir", "data_dir", "questions")
         }
+        self.on_cpu = resolve_device(config.device).type == "cpu"
+        # a power of two, so that it divides the rows of every step
+        self.size = config.ranks or ((4 if cores() >= 4 else cores() // 2 * 2 or 1) if self.on_cpu else 1)
+        self.ranks = Ranks()
         self.state: dict[str, Any] = {"settings": self.settings, "started": [], "done": {}}
 
-    def walk(self) -> None:
-        """All works. Raises UserError when another speedrun is at work in the same folder."""
+    def walk(self, arguments: list[str]) -> None:
+        """All works; on a CPU in several processes. Raises UserError when another speedrun works in the same folder."""
+        from minimind.runtime.team import Team, under_launcher
+
+        if under_launcher():
+            self._walk()
+            return
         try:
             self.lock.acquire()
         except ValueError as error:
@@ -91,15 +104,26 @@ class Speedrun:
         try:
             self._recall()
             started = time.monotonic()
-            self._do("primer", self._primer)
-            self._do("tokenizer", self._tokenizer)
-            for stage in STAGES:
-                self._do(stage, lambda stage=stage: self._train(stage))
-                self._do(f"exam of {stage}", lambda stage=stage: self._examine(stage))
-            self._do("report card", self._report)
+            with Team(self.size, arguments, self.folder):
+                self._walk()
             self._farewell(time.monotonic() - started)
         finally:
             self.lock.release()
+
+    def _walk(self) -> None:
+        from minimind.runtime.ranks import join, leave
+        from minimind.runtime.team import set_threads
+
+        if self.on_cpu:
+            set_threads(self.size)
+        self.ranks = join("cpu" if self.on_cpu else "cuda")
+        self._do("primer", self._primer)
+        self._do("tokenizer", self._tokenizer)
+        for stage in STAGES:
+            self._do(stage, lambda stage=stage: self._train(stage), together=True)
+            self._do(f"exam of {stage}", lambda stage=stage: self._examine(stage), together=True)
+        self._do("report card", self._report)
+        leave()
 
     # ---- remembering -----------------------------------------------------------------------------------------------
 
@@ -121,21 +145,26 @@ class Speedrun:
 
         write_atomically(self.folder / "state.json", json.dumps(self.state, indent=1, ensure_ascii=False))
 
-    def _do(self, name: str, work: Callable[[], dict]) -> None:
-        """Does a work unless it is done; its result and seconds go into the state."""
-        if name in self.state["done"]:
+    def _do(self, name: str, work: Callable[[], dict], together: bool = False) -> None:
+        """Does a work unless it is done; its result and seconds go into the state.
+
+        The first rank decides and remembers; the others take part in what is done together and wait otherwise.
+        """
+        done, self.resumed = self.ranks.share([name in self.state["done"], name in self.state["started"]])
+        if done:
             self.road.skip(name)
             return
-        resumed = name in self.state["started"]
-        if not resumed:
+        if self.ranks.first and not self.resumed:
             self.state["started"].append(name)
             self._remember()
-        self.resumed = resumed
-        started = time.monotonic()
+        started, result = time.monotonic(), {}
         with self.road.work(name):
-            result = work()
-        self.state["done"][name] = {"seconds": round(time.monotonic() - started, 1), **result}
-        self._remember()
+            if together or self.ranks.first:
+                result = work()
+            self.ranks.barrier()
+        if self.ranks.first:
+            self.state["done"][name] = {"seconds": round(time.monotonic() - started, 1), **result}
+            self._remember()
 
     # ---- the works -------------------------------------------------------------------------------------------------
 
@@ -177,9 +206,10 @@ class Speedrun:
         if stage == "pretrain":
             config.model.tokenizer_path = self._tokenizer_dir()
         run = config.run
+        run.batch_size = max(1, run.batch_size // self.ranks.world_size)
         run.max_steps = max(2, round(run.max_steps * self.scale))
         run.save_dir, run.runs_dir, run.device = self.config.save_dir, str(self.folder), self.config.device
-        run.seed, run.from_resume = self.config.seed, self.resumed
+        run.seed, run.from_resume, run.quiet = self.config.seed, self.resumed, not self.ranks.first
         import_module(f"minimind.stages.{stage}").train(config)
         metrics = read_card(self._weights(stage))["metrics"]
         return {"tokens": metrics["tokens"], "metrics": metrics}
@@ -200,15 +230,22 @@ class Speedrun:
         """The exam; from full_sft on also held-out preference pairs, by the model alone and against full_sft."""
         from minimind.data.primer.exam import exam_items
         from minimind.data.primer.preferences import preference_exam
+        from minimind.data.primer.subject import correct
         from minimind.evals import exam
         from minimind.evals.preference import accuracy, margins
         from minimind.runtime.progress import Progress
 
         bundle, items = self._bundle(stage), exam_items(self.config.questions)
-        with Progress(f"exam of {stage}", len(items), "questions") as progress:
-            transcript = self.folder / f"exam_{stage}.jsonl"
-            report = exam.run(bundle, items, progress=lambda done, total: progress.update(done), transcript=transcript)
-            progress.update(len(items), mean=f"{100 * report['mean']:.1f} %")
+        mine = items[self.ranks.rank :: self.ranks.world_size]
+        with Progress(f"exam of {stage}", len(mine), "questions", quiet=not self.ranks.first) as progress:
+            replies = exam.answer(bundle, mine, progress=lambda done, total: progress.update(done))
+        parts = self.ranks.gather(replies)
+        if not self.ranks.first:
+            return {}
+        replies = [parts[index % len(parts)][index // len(parts)] for index in range(len(items))]
+        marks = [correct(item, reply) for item, reply in zip(items, replies, strict=True)]
+        exam.write_transcript(self.folder / f"exam_{stage}.jsonl", items, replies, marks)
+        report = exam.report(items, marks)
         result = {"exam": report}
         if stage in ("full_sft", "dpo", "grpo"):
             pairs = preference_exam()

@@ -28,9 +28,9 @@ PRESETS: dict[str, ModelConfig] = {
     "primer": ModelConfig(
         vocab_size=2048,
         hidden_size=128,
-        num_hidden_layers=6,
+        num_hidden_layers=3,
         num_attention_heads=4,
-        num_key_value_heads=2,
+        num_key_value_heads=4,
         intermediate_size=352,
         rope_theta=1e4,
         rms_norm_eps=1e-6,

@@ -8,8 +8,8 @@
 The orthogonal factor is found by five steps of a quintic Newton-Schulz iteration, matrix products only.
 Source: Keller Jordan, "Muon: an optimizer for hidden layers in neural networks" (2024); coefficients from there.
 
-Departure: matrices of one shape are stacked and orthogonalised together. A small model has dozens of matrices of a few
-shapes, and on a CPU the cost of a step is the number of calls.
+Departure: matrices are turned so that they are wide, and those of one size are stacked and orthogonalised together. A
+small model has dozens of matrices of a few shapes, and on a CPU the cost of a step is the number of calls.
 """
 
 import torch
@@ -18,17 +18,15 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalise(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
-    """[N, R, C] -> [N, R, C] with all singular values near 1 (between about 0.7 and 1.2)."""
+    """[N, R, C] with R <= C -> [N, R, C] with all singular values near 1 (between about 0.7 and 1.2)."""
     a, b, c = COEFFICIENTS
     x = matrices.bfloat16() if matrices.is_cuda else matrices.float()
-    tall = x.size(-2) > x.size(-1)
-    if tall:
-        x = x.mT
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)  # singular values at most 1, where the iteration converges
     for _ in range(steps):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
-    return (x.mT if tall else x).to(matrices.dtype)
+        gram = torch.bmm(x, x.mT)
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)  # b A + c A^2
+        x = torch.baddbmm(x, polynomial, x, beta=a)  # a X + (b A + c A^2) X
+    return x.to(matrices.dtype)
 
 
 class Muon(torch.optim.Optimizer):
@@ -45,14 +43,16 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure=None) -> None:
         """One update of every parameter that has a gradient."""
         for group in self.param_groups:
-            by_shape: dict[tuple, list] = {}
+            by_size: dict[tuple, list] = {}
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    by_shape.setdefault((parameter.shape, parameter.dtype, parameter.device), []).append(parameter)
-            for parameters in by_shape.values():
+                    key = (*sorted(parameter.shape), parameter.dtype, parameter.device)
+                    by_size.setdefault(key, []).append(parameter)
+            for parameters in by_size.values():
                 self._update(parameters, group)
 
     def _update(self, parameters: list, group: dict) -> None:
+        """Moves parameters of one size, some of which may stand and some lie."""
         gradients = [parameter.grad for parameter in parameters]
         momenta = []
         for parameter in parameters:
@@ -63,8 +63,11 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_mul_(momenta, group["momentum"])
         torch._foreach_add_(momenta, gradients)
         ahead = torch._foreach_add(gradients, momenta, alpha=group["momentum"])
-        directions = orthogonalise(torch.stack(ahead))
-        rows, columns = parameters[0].shape
+        turned = [matrix.shape[0] > matrix.shape[1] for matrix in ahead]
+        wide = [matrix.mT if turn else matrix for matrix, turn in zip(ahead, turned, strict=True)]
+        directions = orthogonalise(torch.stack(wide)).unbind()
         if group["weight_decay"]:
             torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(parameters, list(directions.unbind()), alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
+        for parameter, direction, turn in zip(parameters, directions, turned, strict=True):
+            rows, columns = parameter.shape
+            parameter.add_(direction.mT if turn else direction, alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)

@@ -15,9 +15,7 @@ def get(stage: str, name: str):
     if name == "primer":
         return getattr(primer, stage)()
     if name not in PRESETS:
-        raise UserError(
-            f"there is no preset '{name}'; known are {', '.join(PRESETS)}."
-        )
+        raise UserError(f"there is no preset '{name}'; known are {', '.join(PRESETS)}.")
     config = importlib.import_module(f"minimind.stages.{stage}").Config()
     if not hasattr(config, "model"):
         raise UserError(f"the stage {stage} has no model, so it knows no preset but primer.")

@@ -1,4 +1,4 @@
-"""The road of the built-in curriculum: a model of 1.4 M parameters, minutes on two cores.
+"""The road of the built-in curriculum: a model of 0.9 M parameters, minutes on two cores.
 
 Every value was chosen by measurement on two cores; docs/LOG.md says what else was tried.
 """
@@ -20,9 +20,15 @@ def pretrain() -> pretrain_page.Config:
         model=ModelGroup(architecture="primer"),
         data=DataGroup(data_path="dataset/*pretrain*.jsonl", max_seq_len=WIDTH, validation_share=0.005),
         optim=OptimGroup(
-            optimizer="muon", learning_rate=5e-3, matrix_learning_rate=0.01, schedule="wsd", warmup_steps=10, beta2=0.95
+            optimizer="muon",
+            learning_rate=5e-3,
+            matrix_learning_rate=0.01,
+            schedule="wsd",
+            warmup_steps=10,
+            decay_share=0.6,
+            beta2=0.95,
         ),
-        run=RunGroup(batch_size=8, max_steps=600, save_interval=200, log_interval=20),
+        run=RunGroup(batch_size=8, max_steps=700, save_interval=200, log_interval=20),
     )
 
 
@@ -31,9 +37,15 @@ def full_sft() -> full_sft_page.Config:
         model=ModelGroup(from_weight="pretrain", architecture="primer"),
         data=DataGroup(data_path="dataset/*sft*.jsonl", max_seq_len=WIDTH, validation_share=0.005),
         optim=OptimGroup(
-            optimizer="muon", learning_rate=2e-3, matrix_learning_rate=0.01, schedule="wsd", warmup_steps=5, beta2=0.95
+            optimizer="muon",
+            learning_rate=2e-3,
+            matrix_learning_rate=0.005,
+            schedule="wsd",
+            warmup_steps=5,
+            decay_share=0.6,
+            beta2=0.95,
         ),
-        run=RunGroup(batch_size=8, max_steps=400, save_interval=200, log_interval=20),
+        run=RunGroup(batch_size=8, max_steps=560, save_interval=200, log_interval=20),
     )
 
 

@@ -51,7 +51,7 @@ def _names(fact: tuple[str, int, int], language: str) -> dict[str, str]:
 
 def make_reading(rng: random.Random, language: str) -> Draft:
     """A passage and a question for a thing or for a person."""
-    told = _told(rng, pick(rng, (2, 2, 3)))
+    told = _told(rng, pick(rng, (2, 2, 2, 3)))
     sentences = [pick(rng, _relations()[fact[0]][language]["say"]).format(**_names(fact, language)) for fact in told]
     asked = pick(rng, told)
     names, forward = _names(asked, language), rng.random() < 0.5
