@@ -13,11 +13,9 @@ import pytest
 from minimind.data.primer.arithmetic import apply, is_table, pair_key
 from minimind.data.primer.preferences import preference, preference_exam
 from minimind.data.primer.prompts import rl_prompt
-from minimind.data.primer.reading import told_key
 from minimind.data.primer.skills import SKILLS
 from minimind.data.primer.sorting import list_key
 from minimind.data.primer.subject import LANGUAGES, held_out
-from minimind.data.primer.wording import SIDE, pairs, wording
 
 SUBJECTS = {subject.name: subject for subject in SKILLS}
 OPERATION = re.compile(r"(?<![\d+\-×÷])(\d+)([+\-×÷])(\d+)(?![\d+\-×÷])")
@@ -92,7 +90,7 @@ def test_no_held_out_pair_of_numbers_is_calculated_or_compared_anywhere():
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("name", ["addition", "arithmetic", "multiplication", "comparison"])
+@pytest.mark.parametrize("name", ["addition", "arithmetic", "comparison"])
 def test_no_held_out_pair_of_numbers_is_asked_in_words(name, language):
     rng = random.Random(9)
     for _ in range(1000):
@@ -127,24 +125,6 @@ def test_no_held_out_list_is_shown_in_any_order():
             assert not held_out(*list_key(numbers)), text
             lists += 1
     assert lists > 1000
-
-
-def test_reading_tells_nothing_that_the_exam_asks_for():
-    told = {}
-    for relation, table in wording()["reading"].items():
-        for language in LANGUAGES:
-            for person, names in enumerate(pairs("persons")):
-                for value, values in enumerate(pairs(table["list"])):
-                    for form in table[language]["say"]:
-                        told[form.format(p=names[SIDE[language]], v=values[SIDE[language]])] = (relation, person, value)
-    found = 0
-    for text in (*taught(), *spoiled()):
-        for sentence in re.findall(r"[^。]+。|[A-Z][^.:\n]+\.", text):
-            fact = told.get(sentence.strip().removeprefix("读一读：").removeprefix("根据短文回答："))
-            if fact:
-                found += 1
-                assert not held_out(*told_key(*fact)), text
-    assert found > 1000
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -98,7 +98,7 @@ def test_comparison(language):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("name", ["recall", "reading"])
+@pytest.mark.parametrize("name", ["recall"])
 def test_what_is_asked_was_told(name, language):
     for example in _draw(name, language):
         told = "\n".join(message["content"] for message in example.messages if message["role"] == "user")

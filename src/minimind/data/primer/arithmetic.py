@@ -129,11 +129,6 @@ def make_arithmetic(rng: random.Random, language: str) -> Draft:
     return _operation(rng, language, op, *((b, a) if op == "-" and a < b else (a, b)))
 
 
-def make_multiplication(rng: random.Random, language: str) -> Draft:
-    """A number of two digits by one of one digit."""
-    return _operation(rng, language, "×", rng.randrange(10, 100), rng.randrange(2, 10))
-
-
 def compare_rows(a: int, b: int) -> list[str]:
     """Digit against digit from the left until two differ; the shorter number has a 0 in front."""
     width = max(len(str(a)), len(str(b)))
@@ -221,15 +216,6 @@ def text_arithmetic(rng: random.Random, language: str) -> str:
     return plain(draft) if kind < 0.55 else _result(draft)
 
 
-def text_multiplication(rng: random.Random, language: str) -> str:
-    """Times tables and worked products."""
-    kind = rng.random()
-    if kind < 0.5:
-        return _table(rng, "×") if kind < 0.2 else _scattered(rng, "×")
-    draft = draw_free(make_multiplication, rng, language)
-    return plain(draft) if kind < 0.65 else _result(draft)
-
-
 def text_comparison(rng: random.Random, language: str) -> str:
     """Signs between digits and between numbers; odd and even numbers."""
     kind = rng.random()
@@ -252,5 +238,4 @@ def text_comparison(rng: random.Random, language: str) -> str:
 
 ADDITION = subject("addition", make_addition, text_addition, "numbers", 1.6)
 ARITHMETIC = subject("arithmetic", make_arithmetic, text_arithmetic, "numbers", 1.8)
-MULTIPLICATION = subject("multiplication", make_multiplication, text_multiplication, "numbers")
 COMPARISON = subject("comparison", make_comparison, text_comparison, "numbers", 1.0)

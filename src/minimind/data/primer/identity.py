@@ -98,4 +98,4 @@ def exam(rng: random.Random, language: str, count: int, persona: Persona = MINIM
     return [_example(*row, language, persona, side, rng) for side, row in rows]
 
 
-IDENTITY = Subject("identity", train, text, exam, 0.8)
+IDENTITY = Subject("identity", train, text, exam, 1.8)

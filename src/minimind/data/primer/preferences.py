@@ -19,8 +19,8 @@ EXAM_SEED = 5
 # Draws an example of a subject in a language: training's, or the exam's.
 Draw = Callable[[random.Random, Subject, str], Example]
 
-WORKED = ("addition", "arithmetic", "multiplication", "word_problems", "sorting", "dates")
-KNOWN = ("geography", "science", "nature", "culture", "calendar_units", "followup", "recall", "reading")
+WORKED = ("addition", "arithmetic", "word_problems", "sorting", "dates")
+KNOWN = ("geography", "science", "nature", "culture", "calendar_units", "followup", "recall")
 SPOKEN = (*KNOWN, "identity")
 
 

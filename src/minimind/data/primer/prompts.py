@@ -13,7 +13,7 @@ from minimind.data.primer.skills import SKILLS
 from minimind.data.primer.subject import LANGUAGES, Example
 
 # Subject: its share of the prompts.
-SHARES = {"word_problems": 4, "arithmetic": 2, "sorting": 2, "dates": 2, "multiplication": 1}
+SHARES = {"word_problems": 4, "arithmetic": 2, "sorting": 2, "dates": 2}
 
 
 @cache

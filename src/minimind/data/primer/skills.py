@@ -1,9 +1,8 @@
-"""The subjects of doing rather than knowing: numbers, order, letters, dates, tools, memory and reading."""
+"""The subjects of doing rather than knowing: numbers, order, letters, dates, tools and memory."""
 
-from minimind.data.primer.arithmetic import ADDITION, ARITHMETIC, COMPARISON, MULTIPLICATION
+from minimind.data.primer.arithmetic import ADDITION, ARITHMETIC, COMPARISON
 from minimind.data.primer.dates import DATES
 from minimind.data.primer.letters import LETTERS
-from minimind.data.primer.reading import READING
 from minimind.data.primer.recall import RECALL
 from minimind.data.primer.sorting import SORTING
 from minimind.data.primer.subject import Subject
@@ -13,7 +12,6 @@ from minimind.data.primer.word_problems import WORD_PROBLEMS
 SKILLS: tuple[Subject, ...] = (
     ADDITION,
     ARITHMETIC,
-    MULTIPLICATION,
     COMPARISON,
     WORD_PROBLEMS,
     SORTING,
@@ -21,5 +19,4 @@ SKILLS: tuple[Subject, ...] = (
     DATES,
     TOOL_USE,
     RECALL,
-    READING,
 )

@@ -24,18 +24,6 @@ def _three(rng: random.Random) -> Numbers:
     return rng.randrange(20, 80), _ones(rng), _ones(rng)
 
 
-def _boxes(rng: random.Random) -> Numbers:
-    """Boxes, things in each, and a few more; fewer than there are in all."""
-    a, b = _ones(rng), _ones(rng)
-    return a, b, rng.randrange(2, min(10, a * b))
-
-
-def _shares(rng: random.Random) -> Numbers:
-    """Things that can be shared, the number of shares, and a few more."""
-    b = _ones(rng)
-    return b * _ones(rng), b, _ones(rng)
-
-
 def _small(rng: random.Random) -> Numbers:
     return _ones(rng), _ones(rng), 0
 
@@ -46,9 +34,6 @@ KINDS: dict[str, tuple[Callable[[random.Random], Numbers], str, str]] = {
     "lose_gain": (_three, "-", "+"),
     "lose_lose": (_three, "-", "-"),
     "gain_gain": (_three, "+", "+"),
-    "boxes_more": (_boxes, "×", "+"),
-    "boxes_less": (_boxes, "×", "-"),
-    "share_more": (_shares, "÷", "+"),
     "more_than": (_small, "+", "+"),
 }
 
@@ -78,12 +63,7 @@ def text_word_problem(rng: random.Random, language: str) -> str:
     if rng.random() < 0.4:
         lines = []
         for _ in range(3):
-            op, a, b = pick(rng, "+-×÷"), rng.randrange(20, 80), _ones(rng)
-            if op == "×":
-                a = _ones(rng)
-            elif op == "÷":
-                a = b * _ones(rng)
-            lines += quick(op, a, b)
+            lines += quick(pick(rng, "+-"), rng.randrange(20, 80), _ones(rng))
         return "\n".join(lines)
     return plain(draw_free(make_word_problem, rng, language))
 
