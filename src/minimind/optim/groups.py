@@ -67,8 +67,12 @@ class Optimizer:
         return {"parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state: dict) -> None:
+        """Takes over what was gathered from the gradients; rates, decays and other settings stay as they are here."""
         for part, saved in zip(self.parts, state["parts"], strict=True):
+            own = [{name: value for name, value in group.items() if name != "params"} for group in part.param_groups]
             part.load_state_dict(saved)
+            for group, settings in zip(part.param_groups, own, strict=True):
+                group.update(settings)
 
 
 def moves_by_muon(name: str, parameter: torch.Tensor) -> bool:

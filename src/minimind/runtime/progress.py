@@ -139,4 +139,6 @@ class Progress:
         """A line of text above the bar."""
         if self.quiet:
             return
-        (self.bars.console if self.bars is not None else self.console).print(text, markup=False, soft_wrap=True)
+        (self.bars.console if self.bars is not None else self.console).print(
+            text, markup=False, emoji=False, soft_wrap=True
+        )

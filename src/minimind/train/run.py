@@ -16,6 +16,7 @@ import functools
 import json
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -224,7 +225,7 @@ class Run:
         answer: list = [None, None]
         if self.ranks.first:
             try:
-                found = checkpoint.newest(self.checkpoints)
+                found = checkpoint.newest(self.checkpoints, lambda text: print(text, file=sys.stderr))
                 answer = [str(found) if found else None, None]
             except ValueError as error:
                 answer = [None, str(error)]
@@ -306,6 +307,7 @@ class Run:
             }
             states = {name: target.state_dict() for name, target in self.kept.items()}
             try:
+                self._check_finite(number)
                 checkpoint.save(self.checkpoints, number, {**states, "run": own}, self.config.keep_checkpoints)
             except ValueError as error:
                 problem = str(error)
@@ -314,6 +316,15 @@ class Run:
             raise UserError(problem)
         if number < self.total:
             self._publish()
+
+    def _check_finite(self, number: int) -> None:
+        """A finite loss and gradient can still be followed by an update that is too large for the format."""
+        for module in self.kept.values():
+            if isinstance(module, torch.nn.Module) and not all(p.isfinite().all() for p in module.parameters()):
+                raise ValueError(
+                    f"step {number}: the weights are no longer finite and were not saved; {self.last_good()}. "
+                    "Lower --learning_rate."
+                )
 
     def _publish(self) -> None:
         """Lets the stage write its weights and card."""
