@@ -51,12 +51,12 @@ def full_sft() -> full_sft_page.Config:
 
 def dpo() -> dpo_page.Config:
     return dpo_page.Config(
-        beta=0.1,
-        sft_weight=1.0,
+        beta=0.5,
+        sft_weight=4.0,
         model=ModelGroup(from_weight="full_sft", architecture="primer"),
         data=DataGroup(data_path="dataset/*dpo*.jsonl", max_seq_len=WIDTH, validation_share=0.05),
-        optim=OptimGroup(learning_rate=3e-5, schedule="wsd", warmup_steps=5, beta2=0.95),
-        run=RunGroup(batch_size=32, max_steps=40, save_interval=100, log_interval=10),
+        optim=OptimGroup(learning_rate=1e-4, schedule="wsd", warmup_steps=5, beta2=0.95),
+        run=RunGroup(batch_size=32, max_steps=60, save_interval=100, log_interval=10),
     )
 
 
@@ -65,9 +65,10 @@ def grpo() -> grpo_page.Config:
         num_generations=8,
         max_new_tokens=128,
         beta=0.0,
+        temperature=0.7,
         model=ModelGroup(from_weight="dpo", architecture="primer"),
         data=DataGroup(data_path="dataset/*grpo*.jsonl", max_seq_len=WIDTH, validation_share=0.01),
-        optim=OptimGroup(learning_rate=4e-5, schedule="constant", warmup_steps=2, beta2=0.95),
+        optim=OptimGroup(learning_rate=5e-5, schedule="constant", warmup_steps=2, beta2=0.95),
         run=RunGroup(batch_size=16, max_steps=30, save_interval=50, log_interval=5),
     )
 

@@ -24,7 +24,7 @@ from minimind.data.primer.subject import LANGUAGES, Example, Subject
 
 # Shares of the records: facts; the model itself and conversation; skills.
 PRETRAIN_SHARES = {"knowledge": 0.5, "conversation": 0.1, "skills": 0.4}
-CHAT_SHARES = {"knowledge": 0.36, "conversation": 0.22, "skills": 0.42}
+CHAT_SHARES = {"knowledge": 0.4, "conversation": 0.2, "skills": 0.4}
 COPYING_SHARE = 0.2  # of the documents of pretraining are drills in copying and looking up
 CHAIN_SHARE = 0.15  # of the chats chain two to four exchanges
 SYSTEM_SHARE = 0.1  # of the chats begin with a system prompt that asks for nothing special

@@ -21,7 +21,7 @@ Draw = Callable[[random.Random, Subject, str], Example]
 
 WORKED = ("addition", "arithmetic", "word_problems", "sorting", "dates")
 KNOWN = ("geography", "science", "nature", "culture", "calendar_units", "followup", "recall")
-SPOKEN = (*KNOWN, "identity")
+SPOKEN = (*(name for name in KNOWN if name != "calendar_units"), "identity")  # whose replies are words
 
 
 @cache
