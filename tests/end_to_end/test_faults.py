@@ -5,11 +5,13 @@ be written) get one; for the others `main` runs here, where an exception that it
 """
 
 import json
+import os
 import re
 import resource
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -79,6 +81,48 @@ def test_a_full_disk_leaves_the_checkpoint_before_it(school, tmp_path):
     assert differences(before, state(home)) == []
     folders = [path.name for path in (home / "checkpoints" / "pretrain_32").iterdir() if path.is_dir()]
     assert folders == ["step_00000001"]
+
+
+BOUNDARIES = [(checkpoint, "save_file"), (os, "fsync"), (os, "rename"), (os, "unlink"), (os, "rmdir"), (Path, "mkdir")]
+
+
+def save_and_die(folder, step, calls):
+    """Saves a checkpoint in a process that ends by SIGKILL before its `calls`-th call that changes the disk.
+
+    Returns whether it came that far.
+    """
+    child = os.fork()
+    if child:
+        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    left = [calls]
+
+    def counted(original):
+        def call(*arguments, **settings):
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*arguments, **settings)
+
+        return call
+
+    for owner, name in BOUNDARIES:
+        setattr(owner, name, counted(getattr(owner, name)))
+    checkpoint.save(folder, step, {"model": {"weight": torch.full((9,), float(step))}, "data": {"at": step}}, keep=2)
+    os._exit(0)
+
+
+def test_a_kill_at_any_moment_of_saving_leaves_a_whole_checkpoint(tmp_path):
+    """The newest checkpoint is the one before or the one being saved, never half of one; leftovers are swept up."""
+    for step in (1, 2):
+        assert not save_and_die(tmp_path, step, calls=0)
+    calls = 1
+    while save_and_die(tmp_path, 2 + calls, calls):
+        step, states = checkpoint.load(checkpoint.newest(tmp_path))
+        assert 2 <= step <= 2 + calls and states["model"]["weight"].eq(step).all() and states["data"] == {"at": step}
+        checkpoint.clean(tmp_path)
+        assert all(path.name.startswith("step_") for path in tmp_path.iterdir())
+        calls += 1
+    assert calls > 12
 
 
 def test_weights_that_are_not_finite_stop_before_the_first_update(school, tmp_path, fails):

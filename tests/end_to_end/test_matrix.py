@@ -66,11 +66,15 @@ def test_accumulation_does_not_change_the_mathematics(school, tmp_path, plain, s
 
 @pytest.fixture(scope="module")
 def two_ranks(school, tmp_path_factory):
-    """The folders of all stages run by two ranks of 4 rows, and of runs that were stopped there after one step."""
+    """The folders of all stages run by two ranks of 4 rows, of runs that were stopped there after one step, and of a
+    run with dropout that was not stopped and one that was and went on."""
     home = tmp_path_factory.mktemp("ranks")
     both = ["--batch_size", "4"]
     commands = [school.command(stage, home / stage, *both) for stage in STAGES]
     commands += [school.command(stage, home / f"{stage}_stopped", *both, "--max_minutes", "1e-9") for stage in STAGES]
+    dropout, stop, resume = ("--dropout", "0.1"), ("--max_minutes", "1e-9"), ("--from_resume", "1")
+    for folder, *flags in (("clean", *dropout), ("torn", *dropout, *stop), ("torn", *dropout, *resume)):
+        commands.append(school.command("full_sft", home / folder, *both, *flags))
     (home / "commands.json").write_text(json.dumps(commands))
     script = str(Path(__file__).with_name("in_ranks.py"))
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", script)
@@ -87,6 +91,14 @@ def test_two_ranks_are_as_one(two_ranks, plain, stage):
     for ours, theirs in zip(shared, alone, strict=True):
         assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5)
     assert distance(state(two_ranks / stage)["model"], state(plain(stage))["model"]) < ROUNDING
+
+
+def test_two_ranks_resume_with_their_own_chance(two_ranks):
+    """Each rank drops out other activations than the other, and after a resume the same as it would have."""
+    clean, torn = two_ranks / "clean", two_ranks / "torn"
+    assert differences(state(clean), state(torn)) == [] and records(clean) == records(torn)
+    first, second = state(clean)["run"]["random"]
+    assert differences(first["torch"], second["torch"]) != []
 
 
 @each_stage

@@ -31,8 +31,8 @@ def test_presets_have_the_public_counts(name: str):
 
 
 def test_the_primer_counts_what_it_holds():
-    """2048 x 128 + 6 x (2 x 128 x (4 + 2) x 32 + 3 x 128 x 352 + 2 x 128 + 2 x 32) + 128, by hand."""
-    assert parameters(PRESETS["primer"]) == 262_144 + 6 * (49_152 + 135_168 + 320) + 128 == 1_370_112
+    """2048 x 128 + 3 x (2 x 128 x (4 + 4) x 32 + 3 x 128 x 352 + 2 x 128 + 2 x 32) + 128, by hand."""
+    assert parameters(PRESETS["primer"]) == 262_144 + 3 * (65_536 + 135_168 + 320) + 128 == 865_344
 
 
 def test_active_parameters():

@@ -14,6 +14,7 @@ same bits as one that never stopped (on a CPU; on a GPU as far as its kernels ar
 
 import functools
 import json
+import math
 import shutil
 import signal
 import sys
@@ -270,7 +271,8 @@ class Run:
             raise SystemExit({signal.SIGTERM: 143, signal.SIGINT: 130}.get(self.stop_asked, 0))
 
     def _record(self, step: Step) -> None:
-        values = step.reduced()
+        # a gradient that overflowed in fp16 has no norm, and JSON has no word for it
+        values = {name: value for name, value in step.reduced().items() if math.isfinite(value)}
         now = time.monotonic()
         speed = (self.tokens - self.last_tokens) / max(1e-9, now - self.last_time)
         self.last_time, self.last_tokens = now, self.tokens

@@ -18,10 +18,10 @@ def fact(relation: str, key: str):
     return next(one for one in facts() if one.relation.name == relation and one.key == key)
 
 
-def test_there_are_about_a_thousand_facts_in_more_than_twenty_relations():
+def test_there_are_about_five_hundred_facts_in_more_than_twenty_relations():
     taught = [one for one in facts() if one.relation.subject != LESSONS]
     # The two directions of translation are one fact of the table.
-    assert 850 <= len(taught) - sum(one.relation.name == "to_chinese" for one in taught) <= 1050
+    assert 450 <= len(taught) - sum(one.relation.name == "to_chinese" for one in taught) <= 650
     assert len(relations()) >= 24
     assert {one.relation.subject for one in facts()} == {*KNOWLEDGE, LESSONS}
 
@@ -57,9 +57,10 @@ def test_known_facts_in_words():
     assert statements(paris, "zh")[0] == "法国的首都是巴黎。"
     assert "What is the capital of France?" in {*questions(paris, "en").train, *questions(paris, "en").combination}
     assert (reply(paris, "en"), reply(paris, "zh")) == ("Paris.", "巴黎。")
-    assert reply(fact("class", "owl"), "en") == "Bird."
-    assert "What kind of animal is an owl?" in {*questions(fact("class", "owl"), "en").train}
-    assert reply(fact("past", "go"), "en") == "went."
+    assert reply(fact("class", "frog"), "en") == "Amphibian."
+    frog = questions(fact("class", "frog"), "en")
+    assert "What kind of animal is a frog?" in {*frog.train, *frog.combination}
+    assert reply(fact("plural", "goose"), "en") == "geese."
     assert reply(fact("to_english", "water"), "zh") == "water."
 
 
@@ -110,4 +111,4 @@ def test_a_persona_speaks_in_its_own_name():
 def test_every_subject_of_facts_is_large_enough_for_both_languages():
     for name in KNOWLEDGE:
         for language in LANGUAGES:
-            assert len(facts_of(name, language)) >= 50, (name, language)
+            assert len(facts_of(name, language)) >= 30, (name, language)
