@@ -24,7 +24,7 @@ OWN_FLAGS = {
     "pretrain": "",
     "full_sft": "",
     "dpo": "--learning_rate 1e-3",
-    "grpo": "--learning_rate 1e-3 --num_generations 4 --max_new_tokens 16 --beta 0.02",
+    "grpo": "--learning_rate 1e-3 --num_generations 2 --max_new_tokens 16 --beta 0.02",
 }
 COMMON_FLAGS = (
     "--preset primer --max_seq_len 96 --batch_size 8 --max_steps 6 --log_interval 1 --save_interval 2 "
