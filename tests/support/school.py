@@ -2,7 +2,6 @@
 them. A run of a stage lives in a folder of its own: `out/`, `checkpoints/`, `runs/`.
 """
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -85,18 +84,6 @@ class School:
         )
         self.train("pretrain", self.folder, "--max_steps", "30")
         self.train("full_sft", self.folder, "--max_steps", "40")
-
-
-def open_school(folder: Path) -> School:
-    """The school in `folder`, made by whichever process comes first."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        school = School(folder)
-        if not (folder / "made").exists():
-            school.make()
-            (folder / "made").touch()
-    return school
 
 
 def minimind(*words: str, module: tuple[str, ...] = ("-m", "minimind"), **settings) -> subprocess.Popen:
