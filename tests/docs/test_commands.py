@@ -38,7 +38,7 @@ FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", flags=re.MULTILINE | re.DOTAL
 
 # What a command is given beside its own flags, so that it takes a moment.
 QUICK = {
-    "exam": ["--per_language", "1", "--max_new_tokens", "2", "--subjects", "addition"],
+    "exam": ["--per_language", "1", "--max_new_tokens", "2"],
     "chat": ["--max_new_tokens", "4"],
     "eval": ["--max_new_tokens", "4"],
     "primer": ["--records", "60"],

@@ -15,23 +15,23 @@ from minimind.cli.main import main
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def dataset(once):
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
     """`minimind primer --out DIR --records N`, as one types it."""
-    return once("dataset", lambda folder: main(["primer", "--out", str(folder), "--records", "300"]))
+    folder = tmp_path_factory.mktemp("primer") / "dataset"
+    assert main(["primer", "--out", str(folder), "--records", "300"]) == 0
+    return folder
 
 
-@pytest.fixture
-def trained(dataset, once):
+@pytest.fixture(scope="module")
+def trained(dataset, tmp_path_factory):
     """The folder into which all stages were trained, one after the other, by the promised flags and no others."""
-    return once("trained", lambda folder: train_all(dataset, folder))
-
-
-def train_all(dataset, folder):
+    folder = tmp_path_factory.mktemp("trained")
     for stage, data in STAGES.items():
         (file,) = dataset.glob(f"*{data}.jsonl")
         words = f"--preset primer --data_path {file} --max_steps 1 --seed 3 --save_dir {folder} --from_resume 1"
         assert main([stage, *words.split()]) == 0
+    return folder
 
 
 def test_the_primer_writes_a_file_for_each_stage(dataset):
@@ -145,8 +145,8 @@ def test_the_scripts_of_the_spec_run_from_the_root_and_from_their_folder(dataset
 
 def test_a_script_needs_no_installation_and_takes_paths_as_seen_from_where_it_is_started(dataset, tmp_path):
     """`cd dataset; python .../trainer/train_tokenizer.py` with relative paths, in a process of its own."""
-    words = f"--data_path primer_tokenizer.jsonl --vocab_size 320 --save_dir {tmp_path}".split()
+    words = "--data_path primer_tokenizer.jsonl --vocab_size 320 --save_dir ../tokenizer".split()
     script = REPOSITORY / "trainer" / "train_tokenizer.py"
     done = subprocess.run([sys.executable, str(script), *words], cwd=dataset, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "tokenizer.json").exists()
+    assert (dataset.parent / "tokenizer" / "tokenizer.json").exists()

@@ -2,6 +2,7 @@
 them. A run of a stage lives in a folder of its own: `out/`, `checkpoints/`, `runs/`.
 """
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -23,7 +24,7 @@ OWN_FLAGS = {
     "pretrain": "",
     "full_sft": "",
     "dpo": "--learning_rate 1e-3",
-    "grpo": "--learning_rate 1e-3 --num_generations 2 --max_new_tokens 16 --beta 0.02",
+    "grpo": "--learning_rate 1e-3 --num_generations 4 --max_new_tokens 16 --beta 0.02",
 }
 COMMON_FLAGS = (
     "--preset primer --max_seq_len 96 --batch_size 8 --max_steps 6 --log_interval 1 --save_interval 2 "
@@ -84,6 +85,18 @@ class School:
         )
         self.train("pretrain", self.folder, "--max_steps", "30")
         self.train("full_sft", self.folder, "--max_steps", "40")
+
+
+def open_school(folder: Path) -> School:
+    """The school in `folder`, made by whichever process comes first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        school = School(folder)
+        if not (folder / "made").exists():
+            school.make()
+            (folder / "made").touch()
+    return school
 
 
 def minimind(*words: str, module: tuple[str, ...] = ("-m", "minimind"), **settings) -> subprocess.Popen:
