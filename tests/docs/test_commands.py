@@ -50,6 +50,10 @@ NOT_RUN = {
 }
 
 
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
 def blocks(page: Path, language: str) -> list[tuple[int, str]]:
     """(line, content) of the fenced blocks of one language."""
     text = page.read_text(encoding="utf-8")
@@ -188,7 +192,7 @@ def minimind(words: list[str]) -> None:
 PROGRAMS = {"minimind": minimind, "python": python, "torchrun": torchrun, "make": make, "echo": echo, "head": head}
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name != TWIN], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != TWIN], ids=name_of)
 def test_commands_of_a_page(page, world, monkeypatch, capsys):
     for line in commands(page):
         try:

@@ -16,13 +16,21 @@ PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted(DOCS.glob("*.md")
 STAGES = ("pretrain", "full_sft", "dpo", "grpo")
 
 
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def text_of(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
 def rows(text: str, columns: int) -> list[list[str]]:
-    """The cells of a page's table rows that have so many columns, heads left out."""
+    """The cells of a page's table rows that have so many columns; lines between head and body left out."""
     found = [[cell.strip() for cell in line.strip("| \n").split(" | ")] for line in text.split("\n") if line[:1] == "|"]
     return [row for row in found if len(row) == columns and not set(row[0]) <= set("-: ")]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page):
     targets = re.findall(r"\]\(([^)#\s]+)\)", page.read_text(encoding="utf-8"))
     local = [target for target in targets if not target.startswith("http")]
@@ -30,14 +38,14 @@ def test_links_lead_somewhere(page):
 
 
 def test_the_course_lists_every_page():
-    index = (DOCS / "README.md").read_text(encoding="utf-8")
-    assert [page.name for page in DOCS.glob("*.md") if page.name != "README.md" and f"]({page.name})" not in index] == []
+    index = text_of("README.md")
+    assert [page.name for page in DOCS.glob("*.md") if f"]({page.name})" not in index] == ["README.md"]
 
 
-@pytest.mark.parametrize("page", PAGES[:2], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES[:2], ids=name_of)
 def test_the_map_shows_the_house(page):
     """Each part of the package has its line, and each line its part."""
-    tree = re.search(r"^```text\nsrc/minimind/\n(.*?)^trainer/", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)[1]
+    tree = re.search(r"^```text\nsrc/minimind/\n(.*?)^trainer/", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)[1]
     drawn = {line.split()[0].rstrip("/") for line in tree.splitlines()}
     package = ROOT / "src" / "minimind"
     there = {path.name for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
@@ -45,7 +53,7 @@ def test_the_map_shows_the_house(page):
 
 
 def test_examples_of_records_can_be_used():
-    blocks = re.findall(r"^```json (\w+)\n(.*?)^```", (DOCS / "formats.md").read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```json (\w+)\n(.*?)^```", text_of("formats.md"), re.MULTILINE | re.DOTALL)
     assert {kind for kind, _ in blocks} == set(KINDS)
     for kind, block in blocks:
         for line in block.splitlines():
@@ -53,7 +61,7 @@ def test_examples_of_records_can_be_used():
 
 
 def test_bad_records_are_named_as_the_table_says():
-    table = [row for row in rows((DOCS / "formats.md").read_text("utf-8"), 3) if row[0] in KINDS]
+    table = [row for row in rows(text_of("formats.md"), 3) if row[0] in KINDS]
     assert len(table) > 10
     for kind, record, reason in table:
         with pytest.raises(BadRecord) as error:
@@ -68,7 +76,7 @@ def flags_of(command: str) -> dict[str, str]:
 
 
 def test_older_spellings_mean_what_the_table_says():
-    text = (DOCS / "files.md").read_text("utf-8").partition("## Older and other spellings")[2]
+    text = text_of("files.md").partition("## Older and other spellings")[2]
     table = rows(text, 3)[1:]
     told = set()
     for older, today, where in table:
@@ -83,7 +91,7 @@ def test_older_spellings_mean_what_the_table_says():
 
 
 def test_every_paper_of_the_code_is_listed():
-    listed = set(re.findall(r"\d{4}\.\d{5}", (DOCS / "papers.md").read_text("utf-8")))
+    listed = set(re.findall(r"\d{4}\.\d{5}", text_of("papers.md")))
     cited = {
         number
         for file in (ROOT / "src").rglob("*.py")
