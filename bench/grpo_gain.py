@@ -32,7 +32,7 @@ class Config:
     data_path: str = flag("dataset/primer/primer_grpo.jsonl", "prompts with answers")
     seeds: int = flag(3, "how many runs", minimum=1)
     max_steps: int = flag(0, "steps of each run; 0: the preset's", minimum=0)
-    questions: int = flag(300, "exam questions for each subject and language", minimum=1)
+    questions: int = flag(100, "exam questions for each subject and language", minimum=1)
     out: str = flag("bench/results/grpo_gain.json", "file for the figures")
 
 

@@ -85,7 +85,10 @@ def open_bundle(name: str, config: Config) -> "Bundle":
 def chosen_items(config: Config) -> list:
     from minimind.data.primer.exam import exam_items
 
-    items = exam_items(config.per_language)
+    try:
+        items = exam_items(config.per_language)
+    except ValueError as error:
+        raise UserError(f"--per_language {config.per_language}: {error}; ask for fewer") from error
     known = list(dict.fromkeys(item.subject for item in items))
     unknown = [subject for subject in config.subjects if subject not in known]
     if unknown:
