@@ -116,7 +116,7 @@ def publisher(origin: Origin, model: torch.nn.Module, card: dict) -> Callable[[d
     folder = origin.path.parent / f"tokenizer_{origin.tokenizer.hash[:8]}"
 
     def publish(metrics: dict) -> None:
-        if not folder.exists():
+        if not (folder / "tokenizer_config.json").exists():  # the last of its files: a killed run may have left half
             origin.tokenizer.save(folder)
         save_weights(model, origin.path, dtype=torch.float32)
         content = {
