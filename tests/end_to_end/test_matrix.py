@@ -26,6 +26,8 @@ def plain(school, tmp_path_factory):
     def run(stage):
         if stage not in runs:
             runs[stage] = school.train(stage, tmp_path_factory.mktemp(stage))
+            useful = [record.get("useful_prompts", 1) for record in records(runs[stage])]
+            assert any(useful), "every group of replies scored the same: there is nothing to learn from"
         return runs[stage]
 
     return run
